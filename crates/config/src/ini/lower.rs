@@ -1,0 +1,237 @@
+//! All sections of a document to settings and units.
+
+use super::expand::Scope;
+use super::group::{self, Group};
+use super::keys::{Kind, section_words};
+use super::parse::{Doc, Section};
+use super::program::{self, Later, Shared};
+use super::settings;
+use crate::fault::{Fault, Place, did_you_mean, nearest};
+use crate::load::{Personality, Request};
+use crate::model::{Finding, Program, Settings, Severity};
+use crate::source::is_dir;
+use bstr::{BString, ByteSlice};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What came of a document.
+pub(crate) struct Ini {
+    pub(crate) settings: Settings,
+    /// In no particular order across groups.
+    pub(crate) programs: Vec<Program>,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) fatal: bool,
+}
+
+struct Lower<'a> {
+    req: &'a Request<'a>,
+    out: Ini,
+    later: BTreeMap<Later, Vec<(Place, String)>>,
+}
+
+/// Lowers a document. `broken` are included files that could not be read to the end: their programs
+/// are refused.
+pub(crate) fn lower(req: &Request<'_>, doc: &Doc, broken: &[Fault]) -> Ini {
+    let env = Scope::of_env(&req.env);
+    let daemon = settings::lower(req, doc, &env);
+    let mut scope = env;
+    scope.add_env(&daemon.settings.environment);
+    let shared = Shared {
+        req,
+        doc,
+        settings: &daemon.settings,
+        scope: &scope,
+        server_url: program::server_url(&daemon.settings),
+        log_dir: daemon.settings.childlogdir.clone().unwrap_or_else(|| temporary_folder(req)),
+    };
+    let out = Ini { settings: Settings::default(), programs: Vec::new(), findings: Vec::new(), fatal: false };
+    let mut lower = Lower { req, out, later: BTreeMap::new() };
+    lower.programs(&shared, broken);
+    lower.fatal_all(daemon.errors);
+    lower.warn_all(daemon.warnings, None);
+    if req.personality == Personality::Superd {
+        lower.unknown_names(doc);
+        lower.merged_sections(doc);
+    }
+    lower.say_later();
+    lower.out.settings = daemon.settings;
+    lower.out
+}
+
+impl Lower<'_> {
+    fn fatal_all(&mut self, faults: Vec<Fault>) {
+        self.out.fatal |= !faults.is_empty();
+        self.out.findings.extend(faults.into_iter().map(|f| f.finding(Severity::Error, None)));
+    }
+
+    fn warn_all(&mut self, faults: Vec<Fault>, program: Option<&str>) {
+        self.out.findings.extend(faults.into_iter().map(|f| f.finding(Severity::Warning, program)));
+    }
+
+    /// Errors of one program: fatal for the ancestor, else the reason why that program is refused.
+    fn program_errors(&mut self, section: &Section, name: &str, faults: Vec<Fault>) -> Option<String> {
+        let reason = faults.first().map(Fault::reason);
+        for mut fault in faults {
+            if self.req.personality == Personality::Supervisord {
+                self.out.fatal = true;
+                let place = &section.place;
+                fault.message =
+                    format!("{} in section '{}' (file: '{}')", fault.message, section.name, place.file);
+            }
+            self.out.findings.push(fault.finding(Severity::Error, Some(name)));
+        }
+        reason
+    }
+
+    fn programs(&mut self, shared: &Shared<'_>, broken: &[Fault]) {
+        let (groups, faults) = group::lower(shared.doc, shared.scope);
+        match self.req.personality {
+            Personality::Supervisord => self.fatal_all(faults),
+            Personality::Superd => {
+                self.out.findings.extend(faults.into_iter().map(|f| f.finding(Severity::Error, None)));
+            }
+        }
+        for group in &groups {
+            let of_group = Some((group.name.as_str(), group.priority));
+            for (section, kind, name) in &group.members {
+                self.program(shared, section, *kind, name, of_group, broken);
+            }
+        }
+        for section in &shared.doc.sections {
+            if let Some((kind @ (Kind::Program | Kind::EventListener | Kind::FastCgi), name)) =
+                Kind::of(&section.name)
+                && !is_grouped(&groups, section)
+            {
+                self.program(shared, section, kind, name, None, broken);
+            }
+        }
+    }
+
+    fn program(
+        &mut self,
+        shared: &Shared<'_>,
+        section: &Section,
+        kind: Kind,
+        name: &str,
+        group: Option<(&str, i32)>,
+        broken: &[Fault],
+    ) {
+        let places = || std::iter::once(&section.place).chain(&section.again);
+        if let Some(fault) = broken.iter().find(|f| places().any(|p| p.file == f.place.file)) {
+            // The file itself has its finding already.
+            self.out.programs.push(program::refused(section, name.trim(), group, fault.reason()));
+            return;
+        }
+        let lowered = match program::name_of(section, name) {
+            Ok(name) => program::lower(shared, section, kind, &name, group),
+            Err(fault) => program::Lowered { errors: vec![fault], ..program::Lowered::default() },
+        };
+        let name = name.trim();
+        self.warn_all(lowered.warnings, Some(name));
+        for (later, place) in lowered.later {
+            self.later.entry(later).or_default().push((place, name.to_string()));
+        }
+        match self.program_errors(section, name, lowered.errors) {
+            Some(reason) => self.out.programs.push(program::refused(section, name, group, reason)),
+            None => self.out.programs.extend(lowered.units),
+        }
+    }
+
+    /// One warning a kind, at its first place, naming all programs.
+    fn say_later(&mut self) {
+        for (later, mut found) in std::mem::take(&mut self.later) {
+            found.sort_by(|a, b| (&a.0.file, a.0.line).cmp(&(&b.0.file, b.0.line)));
+            let mut names: Vec<&str> = found.iter().map(|f| f.1.as_str()).collect();
+            names.dedup();
+            let fate = match later {
+                Later::EventListener | Later::FastCgi => "they do not run",
+                Later::Capture | Later::LogEvents | Later::Syslog => "the program runs without",
+            };
+            let Some((place, first)) = found.first() else { continue };
+            let fault = Fault::new(place, format!("{}; {fate} ({})", later.words(), names.join(", ")));
+            self.out.findings.push(fault.finding(Severity::Warning, Some(first.as_str())));
+        }
+    }
+
+    fn unknown_names(&mut self, doc: &Doc) {
+        for section in &doc.sections {
+            let Some((kind, name)) = Kind::of(&section.name) else {
+                self.unknown_section(section);
+                continue;
+            };
+            let Some(known) = kind.keys() else { continue };
+            let program = matches!(kind, Kind::Program | Kind::EventListener | Kind::FastCgi);
+            for entry in section.entries.iter().filter(|e| !known.contains(&e.key.as_str())) {
+                let text = format!("unknown key `{}` in [{}], ignored", entry.key, section.name);
+                let mut fault = Fault::new(&entry.key_place, text);
+                fault.hint = did_you_mean(&entry.key, known.iter().copied());
+                self.warn_all(vec![fault], program.then_some(name));
+            }
+        }
+    }
+
+    fn unknown_section(&mut self, section: &Section) {
+        let (word, name) = section.name.split_once(':').unwrap_or((&section.name, ""));
+        let mut fault = Fault::new(&section.place, format!("unknown section [{}], ignored", section.name));
+        fault.hint = match nearest(word, section_words()) {
+            Some(known) if known == word && name.is_empty() => Some(format!("did you mean [{word}:NAME]?")),
+            Some(known) if known == word => Some(format!("did you mean [{word}]?")),
+            Some(known) if name.is_empty() => Some(format!("did you mean [{known}]?")),
+            Some(known) => Some(format!("did you mean [{known}:{name}]?")),
+            None => None,
+        };
+        self.warn_all(vec![fault], None);
+    }
+
+    /// A program described twice is usually a copy that was to get another name.
+    fn merged_sections(&mut self, doc: &Doc) {
+        for section in &doc.sections {
+            let Some((Kind::Program | Kind::EventListener | Kind::FastCgi, name)) = Kind::of(&section.name)
+            else {
+                continue;
+            };
+            for again in &section.again {
+                let text = format!(
+                    "[{}] is described twice: here and at {}:{}; the keys are merged, later ones win",
+                    section.name, section.place.file, section.place.line
+                );
+                let fault = Fault::new(again, text).hint("give one of them another name");
+                self.warn_all(vec![fault], Some(name));
+            }
+        }
+    }
+}
+
+fn is_grouped(groups: &[Group<'_>], section: &Section) -> bool {
+    groups.iter().flat_map(|g| &g.members).any(|(member, _, _)| member.name == section.name)
+}
+
+/// The system's temporary folder, as the ancestor looks for it.
+fn temporary_folder(req: &Request<'_>) -> BString {
+    let named = ["TMPDIR", "TEMP", "TMP"].into_iter().filter_map(|name| {
+        req.env.iter().rev().find(|(key, value)| key.as_bstr() == name && !value.is_empty()).map(|e| &e.1)
+    });
+    let usable = |path: &&BString| is_dir(&crate::source::path_of(path));
+    named.into_iter().find(usable).cloned().unwrap_or_else(|| "/tmp".into())
+}
+
+/// The patterns of `[include] files`, absolute.
+///
+/// # Errors
+/// There is an `[include]` without `files`, or its value cannot be expanded.
+pub(crate) fn include_patterns(req: &Request<'_>, doc: &Doc) -> Result<Vec<(Place, PathBuf)>, Fault> {
+    let Some(section) = doc.section("include") else { return Ok(Vec::new()) };
+    let mut f = super::fields::Fields::new(section, &doc.defaults);
+    let scope = Scope::of_env(&req.env).text("host_node_name", req.hostname.as_str());
+    let Some(files) = f.text("files", &scope) else {
+        let missing = || Fault::new(&section.place, "the [include] section has no files value");
+        return Err(f.faults.pop().unwrap_or_else(missing));
+    };
+    let place = f.place("files");
+    let here = crate::source::path_of(&place.file).parent().map(Path::to_path_buf).unwrap_or_default();
+    let words = files
+        .split(u8::is_ascii_whitespace)
+        .filter(|w| !w.is_empty())
+        .map(|word| (place.clone(), here.join(crate::source::path_of(word))));
+    Ok(words.collect())
+}

@@ -1,0 +1,252 @@
+//! The Supervisor dialect, row by row of the contract.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{World, get, program, var, words};
+use std::time::Duration;
+use supers_config::{Address, LogLevel, Password};
+use supers_core::signal::Signal;
+use supers_core::spec::{Curve, Retry, StopPolicy, Target, When};
+
+#[test]
+fn defaults_are_the_contracts() {
+    let p = program("command=/bin/cat -u");
+    let s = &p.spec;
+    assert_eq!((s.name.as_str(), s.group.as_str(), s.program.as_str()), ("p", "p", "p"));
+    assert_eq!(words(&p), ["/bin/cat", "-u"]);
+    assert_eq!((s.priority, s.group_priority, s.autostart), (999, 999, true));
+    assert_eq!(s.restart.when, When::OnFailure);
+    assert_eq!((s.restart.clean.codes.clone(), s.restart.clean.signals.len()), (vec![0], 0));
+    assert_eq!(s.restart.startsecs, Duration::from_secs(1));
+    let step = Duration::from_secs(1);
+    assert_eq!(s.restart.retry, Some(Retry { limit: Some(3), curve: Curve::Linear(step) }));
+    assert_eq!((s.restart.delay, s.restart.limit), (Duration::ZERO, None));
+    assert_eq!(s.stop, StopPolicy::default());
+    let c = &s.context;
+    assert_eq!((c.umask, c.session, c.stdin_pipe, c.ignore_sigpipe), (None, false, true, false));
+    assert!(c.env.inherit && !c.env.user_vars && !c.env.invocation);
+    let auto = Target::Auto { dir: "/tmp".into(), identifier: "supervisor".into() };
+    assert_eq!((s.output.stdout.target.clone(), s.output.stdout.max_bytes), (auto.clone(), 50 << 20));
+    assert_eq!(s.output.stderr.as_ref().map(|e| (e.target.clone(), e.backups)), Some((auto, 10)));
+    assert!(p.about.file.ends_with(b"/s.conf") && p.about.line == 2);
+    assert_eq!(var(&p, "SUPERVISOR_SERVER_URL"), None);
+}
+
+#[test]
+fn every_key_has_its_effect() {
+    let p = program(
+        "command=x\npriority=-3\nautostart=no\nstartsecs=0\nstartretries=7\nautorestart=true\nexitcodes=0,2\n\
+         stopsignal=QUIT\nstopwaitsecs=3\nstopasgroup=true\nuser=www-data\nredirect_stderr=true\n\
+         stdout_logfile=out.log\nstdout_logfile_maxbytes=1MB\nstdout_logfile_backups=2\n\
+         environment=A=\"1 2\",B=x\ndirectory=/srv\numask=027\nserverurl=http://x",
+    );
+    let s = &p.spec;
+    assert_eq!((s.priority, s.group_priority, s.autostart), (-3, -3, false));
+    assert_eq!((s.restart.when, s.restart.clean.codes.clone()), (When::Always, vec![0, 2]));
+    assert_eq!(s.restart.retry.as_ref().and_then(|r| r.limit), Some(7));
+    assert_eq!((s.stop.signals.clone(), s.stop.wait), (vec![Signal::QUIT], Some(Duration::from_secs(3))));
+    assert!(s.stop.group && s.stop.kill_group && !s.stop.sweep);
+    assert_eq!((s.context.user.as_deref(), s.context.umask), (Some("www-data"), Some(0o27)));
+    assert_eq!(s.context.directory.as_ref().map(|d| d.path.to_string()).as_deref(), Some("/srv"));
+    assert_eq!(s.output.stderr, None);
+    let out = &s.output.stdout;
+    assert_eq!((&out.target, out.max_bytes, out.backups), (&Target::File("out.log".into()), 1 << 20, 2));
+    assert_eq!((var(&p, "A").as_deref(), var(&p, "B").as_deref()), (Some("1 2"), Some("x")));
+    assert_eq!(var(&p, "SUPERVISOR_SERVER_URL").as_deref(), Some("http://x"));
+    assert_eq!(var(&p, "SUPERVISOR_ENABLED").as_deref(), Some("1"));
+}
+
+#[test]
+fn none_and_off_drop_the_output() {
+    let p = program("command=x\nstdout_logfile=NONE\nstderr_logfile=off");
+    assert_eq!(p.spec.output.stdout.target, Target::Null);
+    assert_eq!(p.spec.output.stderr.as_ref().map(|s| &s.target), Some(&Target::Null));
+}
+
+#[test]
+fn a_command_that_cannot_be_split_is_no_error_of_the_file() {
+    let fault = |line: &str| program(line).spec.exec[0].fault.clone().unwrap();
+    assert_eq!(fault("command=a 'b"), "can't parse command \"a 'b\": No closing quotation");
+    assert_eq!(fault("command="), "command is empty");
+    assert_eq!(program("command=a 'b").spec.refused, None);
+}
+
+#[test]
+fn expansions_and_their_scopes() {
+    let world = World::new(&[
+        (
+            "s.conf",
+            "[supervisord]\nenvironment=GLOBAL=g\nidentifier=%(ENV_PASS)s\n[include]\nfiles=d/*.conf\n",
+        ),
+        (
+            "d/a.conf",
+            "[program:w]\nnumprocs=2\nnumprocs_start=8\nprocess_name=%(program_name)s_%(process_num)02d\n\
+             command=%(here)s/x %(ENV_GLOBAL)s %(ENV_OWN)s %(numprocs)d %(group_name)s %(host_node_name)s 5%%\n\
+             environment=OWN=\"o%(process_num)d\"\n[group:g]\nprograms=w\n",
+        ),
+    ]);
+    let loaded = world.file("s.conf");
+    assert_eq!(world.findings(&loaded), "");
+    let second = get(&loaded, "g:w_09");
+    let line = world.short(&second.spec.exec[0].line.to_string());
+    assert_eq!(line, "d/x g o9 2 g box.example 5%");
+    assert_eq!(loaded.config.settings.identifier, "through");
+    assert_eq!(var(second, "SUPERVISOR_PROCESS_NAME").as_deref(), Some("w_09"));
+    assert_eq!(var(second, "SUPERVISOR_GROUP_NAME").as_deref(), Some("g"));
+    assert_eq!(var(second, "GLOBAL").as_deref(), Some("g"));
+    assert_eq!(loaded.config.files.len(), 2);
+}
+
+#[test]
+fn per_process_names_are_unknown_in_keys_read_once() {
+    for (line, name) in [
+        ("priority=%(process_num)d", "process_num"),
+        ("autostart=%(ENV_OWN)s\nenvironment=OWN=1", "ENV_OWN"),
+        ("umask=%(numprocs)s", "numprocs"),
+    ] {
+        let world = World::new(&[("s.conf", &format!("[program:p]\ncommand=x\n{line}\n"))]);
+        let found = world.findings(&world.file("s.conf"));
+        assert!(found.contains(&format!("contains names ('{name}')")), "{found}");
+    }
+}
+
+#[test]
+fn the_program_wins_over_supervisord_over_the_daemon() {
+    let world = World::new(&[(
+        "s.conf",
+        "[supervisord]\nenvironment=A=1,B=1,SUPERVISOR_ENABLED=no\n[program:p]\ncommand=x\nenvironment=B=2\n",
+    )]);
+    let loaded = world.file("s.conf");
+    let p = get(&loaded, "p");
+    let got = ["A", "B", "SUPERVISOR_ENABLED"].map(|k| var(p, k).unwrap());
+    assert_eq!(got, ["1", "2", "no"]);
+}
+
+#[test]
+fn boot_order() {
+    let world = World::new(&[(
+        "s.conf",
+        "[program:z]\ncommand=x\npriority=5\n[program:b]\ncommand=x\n[program:a]\ncommand=x\n\
+         [program:n]\ncommand=x\nnumprocs=2\nprocess_name=%(process_num)d\npriority=7\n\
+         [group:g]\nprograms=b,a\npriority=6\n[program:c]\ncommand=x\n",
+    )]);
+    let loaded = world.file("s.conf");
+    let names: Vec<String> = loaded.config.programs.iter().map(|p| p.spec.full_name()).collect();
+    assert_eq!(names, ["z", "g:b", "g:a", "n:0", "n:1", "c"]);
+}
+
+#[test]
+fn settings() {
+    let world = World::new(&[(
+        "s.conf",
+        "[supervisord]\nlogfile=main.log\nlogfile_maxbytes=0\nlogfile_backups=3\nloglevel=debug\npidfile=./p\n\
+         umask=077\nnodaemon=true\nminfds=2048\nchildlogdir=/tmp\nstrip_ansi=yes\nnocleanup=1\nsilent=on\n\
+         [unix_http_server]\nfile=%(here)s/s.sock\nchmod=0770\nchown=root:adm\nusername=u\npassword={SHA}\
+         0123456789abcdef0123456789ABCDEF01234567\n\
+         [inet_http_server:x]\nport=*:9001\n[supervisorctl]\nserverurl=unix:///x\nusername=u\npassword=secret\n\
+         [rpcinterface:supervisor]\n\
+         supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\
+         [ctlplugin:x]\nanything = 1\n[program:p]\ncommand=x\n",
+    )]);
+    let loaded = world.file("s.conf");
+    assert_eq!(world.findings(&loaded), "");
+    let s = &loaded.config.settings;
+    assert_eq!(world.short(&s.logfile.clone().unwrap().to_string()), "main.log");
+    assert_eq!(world.short(&s.pidfile.clone().unwrap().to_string()), "p");
+    assert_eq!((s.logfile_maxbytes, s.logfile_backups, s.loglevel), (0, 3, LogLevel::Debug));
+    assert_eq!((s.umask, s.minfds, s.minprocs), (Some(0o77), Some(2048), None));
+    assert!(s.nodaemon && s.silent && s.strip_ansi && s.nocleanup && s.rpcinterface && !s.sequential_stop);
+    assert_eq!(s.servers[0].address, Address::Tcp { host: String::new(), port: 9001 });
+    assert_eq!(s.servers[0].address.url(), "http://localhost:9001");
+    let Address::Unix { path, mode, owner } = &s.servers[1].address else { panic!("{:?}", s.servers) };
+    assert_eq!((*mode, owner.as_deref()), (0o770, Some("root:adm")));
+    let auth = s.servers[1].auth.clone().unwrap();
+    assert!(matches!(auth.password, Password::Sha1(sum) if sum[0] == 1 && sum[19] == 0x67));
+    assert_eq!(s.ctl.serverurl.as_deref(), Some("unix:///x"));
+    assert!(!format!("{:?}", s.ctl).contains("secret"));
+    let p = get(&loaded, "p");
+    assert_eq!(var(p, "SUPERVISOR_SERVER_URL"), Some(format!("unix://{path}")));
+    assert!(p.spec.output.stdout.strip_ansi);
+    assert!(world.ancestor("s.conf").config.settings.sequential_stop);
+}
+
+#[test]
+fn the_ancestors_errors_are_fatal_and_name_the_section() {
+    for (text, want) in [
+        ("[program:p]\ncommand=x\n", "s.conf: error: .ini file does not include supervisord section"),
+        (
+            "[supervisord]\n[program:p]\n",
+            "s.conf:2:1: error: program section program:p does not specify a command in section 'program:p' (file: 's.conf')\n  hint: add a line such as command=/usr/bin/server --flag",
+        ),
+        (
+            "[supervisord]\n[program:p]\ncommand=x\nautostart=maybe\n",
+            "s.conf:4:11: error: not a valid boolean value: 'maybe' in section 'program:p' (file: 's.conf')",
+        ),
+        (
+            "[supervisord]\nlogfile=/no/such/dir/x\n",
+            "s.conf:2:9: error: The directory named as part of the path /no/such/dir/x does not exist",
+        ),
+        (
+            "[supervisord]\n[group:g]\nprograms=a\n",
+            "s.conf:3:10: error: [group:g] names unknown program or fcgi-program a",
+        ),
+        (
+            "[supervisord]\n[unix_http_server]\nusername=a\n",
+            "s.conf:2:1: error: section [unix_http_server] has no file value\n\
+             s.conf:3:10: error: Section [unix_http_server] contains incomplete authentication: username and password go together",
+        ),
+        ("[supervisord]\n[include]\n", "s.conf:2:1: error: the [include] section has no files value"),
+    ] {
+        let world = World::new(&[("s.conf", text)]);
+        let loaded = world.ancestor("s.conf");
+        assert!(loaded.fatal, "{text}");
+        assert_eq!(world.findings(&loaded), want, "{text}");
+    }
+}
+
+#[test]
+fn the_ancestor_says_nothing_about_unknown_names() {
+    let world = World::new(&[("s.conf", "[supervisord]\nfoo=1\n[bar]\n[program:p]\ncommand=x\nbaz=1\n")]);
+    let loaded = world.ancestor("s.conf");
+    assert_eq!((world.findings(&loaded).as_str(), loaded.fatal), ("", false));
+}
+
+#[test]
+fn numprocs_needs_process_num_in_the_name() {
+    let world = World::new(&[("s.conf", "[program:p]\ncommand=x\nnumprocs=2\n")]);
+    let loaded = world.file("s.conf");
+    let p = get(&loaded, "p");
+    let want = "s.conf:3:10: %(process_num) must be present within process_name when numprocs > 1";
+    assert_eq!(world.short(p.spec.refused.as_deref().unwrap()), want);
+    assert!(!loaded.fatal);
+}
+
+#[test]
+fn later_versions_are_announced_once_a_kind() {
+    let world = World::new(&[(
+        "s.conf",
+        "[program:a]\ncommand=x\nstdout_capture_maxbytes=1MB\nstderr_capture_maxbytes=1MB\n\
+         [program:b]\ncommand=x\nstdout_capture_maxbytes=1MB\nstdout_syslog=true\nstderr_logfile=syslog\n\
+         [eventlistener:e]\ncommand=x\nevents=TICK_5\n[fcgi-program:f]\ncommand=x\nsocket=tcp://x:1\n",
+    )]);
+    let loaded = world.file("s.conf");
+    insta::assert_snapshot!(world.findings(&loaded), @r"
+    s.conf:3:25: warning: capture of output (*_capture_maxbytes) comes in a later version; the program runs without (a, b)
+    s.conf:8:15: warning: output to syslog comes in a later version; the program runs without (b)
+    s.conf:10:1: warning: event listeners come in a later version; they do not run (e)
+    s.conf:13:1: warning: FastCGI programs come in a later version; they do not run (f)
+    ");
+    assert_eq!(get(&loaded, "a").spec.refused, None);
+    let reason = get(&loaded, "e").spec.refused.clone().unwrap();
+    assert_eq!(world.short(&reason), "event listeners come in a later version (s.conf:10)");
+    assert_eq!(get(&loaded, "e").spec.group_priority, -1);
+    assert!(!loaded.fatal && !loaded.config.has_errors());
+}
+
+#[test]
+fn the_order_of_lines_is_no_change() {
+    let a = program("command=x\nenvironment=A=1,B=2\nuser=root");
+    let b = program("user=root\n; a comment\nenvironment=B=2,A=1\ncommand=x");
+    assert_eq!(a.spec, b.spec);
+}
