@@ -1,0 +1,70 @@
+//! The project's own tool: everything that is done to the tree is one `cargo xtask` command.
+//!
+//! *Owns:* checks, the test run, measurements, release binaries, the demonstration. One file a subcommand.
+//!
+//! *Must never:* be shipped, or be needed to build the product: `cargo build` alone does that.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "never shipped; a tool that measures reads the clock, and it may wait for what it does not control"
+)]
+
+mod bench;
+mod check;
+mod demo;
+mod dist;
+mod mutants;
+mod sh;
+mod test;
+
+use std::process::ExitCode;
+
+/// How a subcommand ends: well, or with a sentence.
+type Outcome = Result<(), String>;
+
+const USAGE: &str = "\
+cargo xtask COMMAND [OPTIONS]
+
+  demo                     build, and run three small programs under superd in the foreground
+  test [-- ARGS]           install what the tests need, build, run all tests (ARGS go to cargo test)
+  check [--fast]           format, lints, arrows between crates, long files, private names, licences, book;
+                           --fast leaves out what needs cargo-deny and mdbook
+  bench [NAME...] [--quick] [--release | --bin=DIR]
+                           measure superd beside raw floor programs in C; names: restart start idle log
+                           status storm; the dist build unless --release, or binaries that lie in DIR
+  dist [--static]          small binaries for shipping; fails when one is larger than 4 MB
+  mutants [ARGS]           mutation tests of the core (ARGS go to cargo mutants)
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match words.split_first() {
+        Some((&"demo", rest)) => demo::run(rest),
+        Some((&"test", rest)) => test::run(rest),
+        Some((&"check", rest)) => check::run(rest),
+        Some((&"bench", rest)) => bench::run(rest),
+        Some((&"dist", rest)) => dist::run(rest),
+        Some((&"mutants", rest)) => mutants::run(rest),
+        Some((&("help" | "-h" | "--help"), _)) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("xtask: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A word that a subcommand does not know.
+fn unknown(word: &str) -> String {
+    format!("{word:?} is not understood here; `cargo xtask help` lists the commands")
+}
