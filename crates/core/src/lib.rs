@@ -1,7 +1,7 @@
 //! The pure core of supers.
 //!
 //! *Owns:* every decision: what a unit does next ([`proc`]), in which order many do it ([`fleet`]),
-//! the words they are described with ([`spec`], [`event`], [`snapshot`]) and the one trait that every
+//! the words they are described with ([`spec`], [`snapshot`]) and the one trait that every
 //! door speaks ([`control`]).
 //!
 //! *Must never:* open a file, read a clock, start or kill anything. It is `no_std`, so such a call
@@ -23,4 +23,5 @@ pub mod spec;
 pub mod time;
 pub mod control;
 pub mod proc;
+pub mod sim;
 pub mod snapshot;

@@ -63,7 +63,7 @@ pub struct Command {
     pub line: BString,
     /// Program and arguments. Empty only together with `fault`.
     pub words: Vec<BString>,
-    /// Replaces `words[0]` as argv[0] (prefix `@`).
+    /// Replaces `words[0]` as `argv[0]` (prefix `@`).
     pub argv0: Option<BString>,
     /// `$NAME` and `${NAME}` in the arguments are taken from the environment at each start.
     pub expand: bool,

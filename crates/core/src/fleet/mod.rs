@@ -89,6 +89,19 @@ pub struct Fleet {
     sequences: Vec<Sequence>,
     stopping: bool,
     dirty: BTreeSet<UnitId>,
+    /// A description with other relations has taken its place.
+    relink: bool,
+}
+
+impl Slot {
+    /// The description it has, or gets as soon as its process is gone; `None` when it is on its way out.
+    pub fn future_spec(&self) -> Option<&Arc<Spec>> {
+        match &self.pending {
+            Pending::Nothing => Some(&self.spec),
+            Pending::Swap { spec, .. } => Some(spec),
+            Pending::Remove => None,
+        }
+    }
 }
 
 impl Fleet {
@@ -162,6 +175,7 @@ impl Fleet {
     /// Resolves the relations of all units by name. Edges that would close a circle are left out (the
     /// configuration check refuses such units; this keeps the fleet alive whatever it is given).
     pub fn link(&mut self) {
+        self.relink = false;
         let names = self.names();
         let look = |list: &[String], me: UnitId| -> Vec<UnitId> {
             let found = list.iter().filter_map(|n| names.get(n.as_str())).flatten().copied();
@@ -192,6 +206,7 @@ impl Fleet {
                 slot.links = l;
             }
         }
+        self.release_held();
     }
 
     /// Units by full name, and by program name for programs of several slots.
@@ -206,10 +221,17 @@ impl Fleet {
         names
     }
 
-    /// Starts what is wanted from the beginning, in boot order.
+    /// Starts what is wanted from the beginning, in boot order. Broken descriptions are "started" too:
+    /// they become FATAL with their reason.
     pub fn boot(&mut self, now: Now, out: &mut Vec<Deed>) {
-        let ids: Vec<UnitId> = self.iter().filter(|(_, s)| s.spec.autostart).map(|(id, _)| id).collect();
+        let wanted = |s: &Slot| s.spec.autostart || s.spec.refused.is_some();
+        let ids: Vec<UnitId> = self.iter().filter(|(_, s)| wanted(s)).map(|(id, _)| id).collect();
         self.bring_up(&ids, false, now, out);
+    }
+
+    /// Starts these as at boot: not by hand, counters stay.
+    pub fn boot_these(&mut self, ids: &[UnitId], now: Now, out: &mut Vec<Deed>) {
+        self.bring_up(ids, false, now, out);
     }
 
     /// Starts these, and what they require and want. Ignored during a shutdown.
@@ -222,18 +244,20 @@ impl Fleet {
             return;
         }
         for id in self.with_needs(ids) {
-            for s in &mut self.sequences {
-                s.stages.iter_mut().for_each(|stage| stage.retain(|u| *u != id));
-            }
+            self.leave_sequences(id);
             if let Some(slot) = self.get_mut(id) {
                 slot.queued = true;
-                if let Pending::Swap { start, .. } = &mut slot.pending {
-                    *start = true;
-                }
                 self.queue.push_back((id, Event::Start { hold: false, by_hand }));
             }
         }
         self.run_queue(now, out);
+    }
+
+    /// A later order: stops under way that have not reached this unit do not reach it any more.
+    fn leave_sequences(&mut self, id: UnitId) {
+        for s in &mut self.sequences {
+            s.stages.iter_mut().for_each(|stage| stage.retain(|u| *u != id));
+        }
     }
 
     /// These and all that they pull in, in boot order.
@@ -244,7 +268,8 @@ impl Fleet {
             let Some(slot) = self.get(id) else { continue };
             if set.insert(id) {
                 let needs = slot.links.requires.iter().chain(&slot.links.wants);
-                todo.extend(needs.filter(|d| self.get(**d).is_some_and(|s| s.unit.state.is_down())));
+                let is_missing = |s: &Slot| s.unit.state.is_down() || s.unit.want == Want::Down;
+                todo.extend(needs.filter(|d| self.get(**d).is_some_and(is_missing)));
             }
         }
         self.boot_order(set.into_iter().collect())
@@ -308,6 +333,11 @@ impl Fleet {
 
     /// Takes units down stage by stage. Those of later stages are no longer wanted from now on.
     fn sequence(&mut self, stages: VecDeque<Vec<UnitId>>, shutdown: bool, now: Now, out: &mut Vec<Deed>) {
+        for id in stages.iter().flatten() {
+            if let Some(Slot { pending: Pending::Swap { start, .. }, .. }) = self.get_mut(*id) {
+                *start = false;
+            }
+        }
         for id in stages.iter().skip(1).flatten() {
             let Some(slot) = self.get_mut(*id) else { continue };
             slot.unit.want = Want::Down;
@@ -320,6 +350,8 @@ impl Fleet {
             self.queue.extend(first.iter().map(|id| (*id, Event::Stop { shutdown })));
         }
         self.sequences.push(Sequence { stages, shutdown });
+        // Whoever waits for one that is no longer wanted waits in vain.
+        self.release_held();
         self.run_queue(now, out);
     }
 
@@ -330,10 +362,13 @@ impl Fleet {
 
     /// The same event for each.
     pub fn each(&mut self, ids: &[UnitId], event: &Event, now: Now, out: &mut Vec<Deed>) {
-        if self.stopping && matches!(event, Event::Restart) {
+        if self.stopping && *event == Event::Restart {
             return;
         }
         let ids = self.boot_order(ids.to_vec());
+        if *event == Event::Restart {
+            ids.iter().for_each(|id| self.leave_sequences(*id));
+        }
         self.queue.extend(ids.into_iter().map(|id| (id, event.clone())));
         self.run_queue(now, out);
     }
@@ -360,12 +395,21 @@ impl Fleet {
     /// it was wanted up.
     pub fn replace(&mut self, id: UnitId, spec: Arc<Spec>, origin: Arc<Origin>, now: Now, out: &mut Vec<Deed>) {
         let Some(slot) = self.get_mut(id) else { return };
-        if slot.spec == spec {
-            slot.origin = origin;
-            self.dirty.insert(id);
-            return;
-        }
-        let start = slot.unit.want == Want::Up;
+        let start = match &mut slot.pending {
+            Pending::Nothing if slot.spec == spec => {
+                slot.origin = origin;
+                self.dirty.insert(id);
+                return;
+            }
+            Pending::Swap { spec: next, origin: place, .. } if *next == spec => {
+                *place = origin;
+                return;
+            }
+            Pending::Nothing => slot.unit.want == Want::Up,
+            Pending::Swap { start, .. } => *start,
+            // Described again before it was gone: like a new one.
+            Pending::Remove => spec.autostart || spec.refused.is_some(),
+        };
         slot.pending = Pending::Swap { spec, origin, start };
         self.queue.push_back((id, Event::Stop { shutdown: false }));
         self.run_queue(now, out);
@@ -384,6 +428,9 @@ impl Fleet {
         loop {
             while let Some((id, event)) = self.queue.pop_front() {
                 self.apply(id, event, now, out);
+                if self.relink {
+                    self.link();
+                }
             }
             self.advance_sequences(now, out);
             if self.queue.is_empty() {
@@ -394,12 +441,17 @@ impl Fleet {
 
     /// One event for one unit, and what follows from it for others.
     fn apply(&mut self, id: UnitId, mut event: Event, now: Now, out: &mut Vec<Deed>) {
-        let Some(slot) = self.get(id) else { return };
-        if let Event::Start { hold, .. } = &mut event {
+        if matches!(event, Event::Start { .. } | Event::Restart) {
             if self.stopping {
                 return;
             }
-            *hold = slot.links.after.iter().any(|d| self.is_undecided(slot, *d));
+            if self.postpone(id) {
+                return self.consequences(id, now, out);
+            }
+        }
+        let Some(slot) = self.get(id) else { return };
+        if let Event::Start { hold, .. } = &mut event {
+            *hold = slot.links.after.iter().any(|d| self.is_undecided(slot, *d) || self.is_missing(slot, *d));
         }
         let mut next_run = self.next_run;
         let mut actions = Vec::new();
@@ -418,7 +470,20 @@ impl Fleet {
         if moved || asked {
             self.dirty.insert(id);
             self.consequences(id, now, out);
+            self.try_release(id);
         }
+    }
+
+    /// A unit on its way to a new description, or out, does not start again before it is there.
+    fn postpone(&mut self, id: UnitId) -> bool {
+        let Some(slot) = self.get_mut(id) else { return false };
+        match &mut slot.pending {
+            Pending::Nothing => return false,
+            Pending::Swap { start, .. } => *start = true,
+            Pending::Remove => {}
+        }
+        slot.queued = false;
+        true
     }
 
     fn set_deadline(&mut self, id: UnitId, old: Option<Mono>, new: Option<Mono>) {
@@ -433,6 +498,11 @@ impl Fleet {
     fn consequences(&mut self, id: UnitId, now: Now, out: &mut Vec<Deed>) {
         let Some(slot) = self.get_mut(id) else { return };
         let followers = slot.links.followers.clone();
+        if matches!(slot.unit.state, State::Backoff { .. }) && slot.unit.want == Want::Down {
+            // It failed while its turn to be stopped had not come: there is no next try.
+            self.queue.push_back((id, Event::Stop { shutdown: self.stopping }));
+            return;
+        }
         if slot.unit.state.is_down() {
             match core::mem::replace(&mut slot.pending, Pending::Nothing) {
                 Pending::Nothing => {}
@@ -456,18 +526,23 @@ impl Fleet {
     }
 
     fn swap(&mut self, id: UnitId, spec: Arc<Spec>, origin: Arc<Origin>, start: bool, now: Now) {
-        let start = start && !self.stopping;
+        let stopping = self.stopping;
         let Some(slot) = self.get_mut(id) else { return };
+        // No new run beside an old one that may not be killed.
+        let left_running = matches!(slot.unit.state, State::Fatal { cause: Cause::LeftRunning(_) });
+        let start = start && !stopping && !left_running;
+        let relations_differ = slot.spec.order != spec.order || slot.spec.program != spec.program;
         slot.spec = spec;
         slot.origin = origin;
         if start {
             slot.queued = true;
             self.queue.push_back((id, Event::Start { hold: false, by_hand: true }));
-        } else if matches!(slot.unit.state, State::Fatal { .. }) {
+        } else if matches!(slot.unit.state, State::Fatal { .. }) && !left_running {
             // The reason it was given up for is of the old description.
             slot.unit.state = State::Stopped { cause: Cause::Asked };
             slot.unit.since = now.wall;
         }
+        self.relink |= relations_differ;
     }
 
     /// A unit that comes after `d` cannot know yet whether `d` gets there.
@@ -479,6 +554,18 @@ impl Fleet {
         dep.queued || dep.unit.state.is_starting() || coming_back || retrying || swapping
     }
 
+    /// `d` is required and not there.
+    fn is_missing(&self, me: &Slot, d: UnitId) -> bool {
+        me.links.requires.contains(&d) && self.get(d).is_some_and(|s| !s.unit.state.is_reached())
+    }
+
+    /// Looks again at all held units.
+    fn release_held(&mut self) {
+        let is_held = |s: &Slot| s.unit.state == State::Held;
+        let held: Vec<UnitId> = self.iter().filter(|(_, s)| is_held(s)).map(|(id, _)| id).collect();
+        held.into_iter().for_each(|id| self.try_release(id));
+    }
+
     /// Starts a held unit when everything before it is decided; fails it when a required one is not
     /// there.
     fn try_release(&mut self, id: UnitId) {
@@ -486,9 +573,7 @@ impl Fleet {
         if slot.links.after.iter().any(|d| self.is_undecided(slot, *d)) {
             return;
         }
-        let missing = slot.links.requires.iter().find(|d| {
-            slot.links.after.contains(d) && self.get(**d).is_some_and(|s| !s.unit.state.is_reached())
-        });
+        let missing = slot.links.after.iter().find(|d| self.is_missing(slot, **d));
         let event = match missing.and_then(|d| self.get(*d)) {
             Some(dep) => Event::Abandon(Cause::Dependency(dep.spec.full_name())),
             None => Event::Release,
@@ -508,7 +593,9 @@ impl Fleet {
                 let shutdown = s.shutdown;
                 if let Some(next) = s.stages.front() {
                     self.queue.extend(next.iter().map(|id| (*id, Event::Stop { shutdown })));
-                    return true;
+                    if !next.is_empty() {
+                        return true;
+                    }
                 }
             }
             if s.shutdown {

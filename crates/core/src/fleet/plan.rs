@@ -1,6 +1,6 @@
 //! What a reload changes.
 
-use super::Fleet;
+use super::{Fleet, Slot};
 use crate::ids::UnitId;
 use crate::proc::Want;
 use crate::snapshot::Origin;
@@ -36,15 +36,16 @@ pub fn plan(fleet: &Fleet, wanted: Vec<Wanted>) -> Plan {
         let name = spec.full_name();
         match fleet.find(&name).and_then(|id| Some((id, fleet.get(id)?))) {
             None => plan.added.push((spec, origin)),
-            Some((id, slot)) if *slot.spec == *spec => plan.same.push((id, (spec, origin))),
+            Some((id, slot)) if slot.future_spec() == Some(&spec) => plan.same.push((id, (spec, origin))),
             Some((id, slot)) => {
                 let up = !slot.unit.state.is_down() || slot.unit.want == Want::Up && slot.spec.refused.is_none();
-                let broken = spec.refused.is_some();
-                if broken && up { &mut plan.kept } else { &mut plan.changed }.push((id, (spec, origin)));
+                let stays = slot.future_spec().is_some();
+                if spec.refused.is_some() && up && stays { &mut plan.kept } else { &mut plan.changed }.push((id, (spec, origin)));
             }
         }
         named.insert(name);
     }
-    plan.removed = fleet.iter().filter(|(_, s)| !named.contains(&s.spec.full_name())).map(|(id, _)| id).collect();
+    let is_gone = |s: &Slot| s.future_spec().is_some() && !named.contains(&s.spec.full_name());
+    plan.removed = fleet.iter().filter(|(_, s)| is_gone(s)).map(|(id, _)| id).collect();
     plan
 }

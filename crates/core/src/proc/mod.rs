@@ -1,6 +1,6 @@
 //! One unit: what it is, what can happen to it, and what it does about it.
 //!
-//! [`step`] is the only place where the life of a unit is decided. It is a function of the unit, an
+//! [`step()`] is the only place where the life of a unit is decided. It is a function of the unit, an
 //! event, the spec and the time; what must be done comes out as [`Action`]s.
 
 mod cause;

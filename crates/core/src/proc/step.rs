@@ -111,7 +111,7 @@ fn begin_anew(unit: &mut Unit) {
 }
 
 fn release(unit: &mut Unit, cx: &mut Cx<'_>) {
-    if unit.state == State::Held {
+    if unit.state == State::Held && unit.want == Want::Up {
         launch(unit, true, cx);
     }
 }
@@ -182,7 +182,10 @@ fn stop(unit: &mut Unit, shutdown: bool, cx: &mut Cx<'_>) {
             begin_stop(unit, run, Some(pid), false, cx);
         }
         State::Stopped { .. } | State::Exited { .. } | State::Fatal { .. } => cx.note(Note::Ignored(Verb::Stop)),
-        State::Stopping { .. } => {}
+        // Now it is a stop that somebody asked for, whatever began it.
+        State::Stopping { run, pid, phase, next_at, .. } => {
+            unit.state = State::Stopping { run, pid, phase, next_at, timed_out: false };
+        }
     }
 }
 
@@ -207,7 +210,7 @@ fn restart(unit: &mut Unit, cx: &mut Cx<'_>) {
 }
 
 fn reload(unit: &mut Unit, cx: &mut Cx<'_>) {
-    let running = matches!(unit.state, State::Running { .. });
+    let running = matches!(unit.state, State::Running { .. }) && unit.want == Want::Up;
     if !running || unit.reloading.is_some() || cx.spec.reload_exec.is_empty() {
         return cx.note(Note::Ignored(Verb::Reload));
     }
@@ -228,7 +231,8 @@ fn begin_stop(unit: &mut Unit, run: RunId, pid: Option<Pid>, timed_out: bool, cx
     if let Some((aux, _)) = unit.reloading.take() {
         cx.signal(aux, Signal::KILL, true);
     }
-    if pid.is_some() && !cx.spec.stop_exec.is_empty() {
+    // A oneshot never was up: stop commands are for what was (systemd).
+    if pid.is_some() && !cx.spec.stop_exec.is_empty() && cx.spec.kind == Kind::Simple {
         let aux = cx.fresh();
         let next_at = cx.spec.stop.wait.map(|w| cx.now.mono + w);
         let phase = Phase::Command { aux, index: 0 };
@@ -388,6 +392,7 @@ fn start_ended(unit: &mut Unit, run: RunId, pid: Pid, exit: Exit, begun: Mono, c
         running(unit, run, pid, begun, cx);
         judge(unit, End::Exit { exit, lived }, is_clean(cx.spec, 0, exit), pid, cx);
     } else if cx.spec.restart.retry.is_some() {
+        cx.note(Note::Exited { exit, expected: false, pid });
         failed_start(unit, End::Exit { exit, lived }, cx);
     } else {
         judge(unit, End::Exit { exit, lived }, is_clean(cx.spec, 0, exit), pid, cx);
@@ -557,6 +562,9 @@ fn reload_ended(unit: &mut Unit, cause: Option<Cause>, cx: &mut Cx<'_>) {
     }
     if index + 1 >= cx.spec.reload_exec.len() {
         return cx.note(Note::Reloaded);
+    }
+    if unit.want == Want::Down {
+        return;
     }
     let run = cx.fresh();
     unit.reloading = Some((run, index + 1));

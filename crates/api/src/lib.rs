@@ -1,0 +1,22 @@
+//! How people and programs talk to a daemon: HTTP/1.1 over unix sockets and TCP.
+//!
+//! *Owns:* the server ([`server`]), its rules for who may come in ([`door`]), the one table of
+//! refusals ([`problem`]) and the client ([`client`]), which implements the same
+//! [`Control`](supers_core::control::Control) trait as the daemon's engine.
+//!
+//! *Must never:* know how a process is started, or hold state about units. Each request is translated
+//! into a call of `Control` and its answer into bytes.
+//!
+//! *Tested* over real sockets against a scripted `Control` (`tests/`).
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod door;
+pub mod problem;
+pub mod select;
+pub mod server;
+mod wire;
+
+pub use client::{Address, ConnectError, Credentials, Remote};
+pub use door::{Door, Kind};
+pub use server::{Counters, Handle, Limits, Listener, Setup, serve};

@@ -1,0 +1,205 @@
+//! Each route, translated into a call of `Control`.
+
+use super::body::{self, Flow};
+use super::connection::Link;
+use super::route::Route;
+use crate::problem::Detail;
+use crate::select::{Verdict, is_pattern, select, unknown, verdict};
+use crate::wire::{Line, json};
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use supers_core::control::{
+    Control, LogChunk, LogFlow, LogRequest, NewUnit, Order, Refusal, Row, Rows, Verb,
+};
+
+/// An answer before it becomes headers and bytes.
+pub(super) enum Reply {
+    /// One JSON document.
+    Json(StatusCode, Vec<u8>),
+    /// Rows, one JSON object a line, as they complete.
+    Rows(Flow),
+    /// Output.
+    Log {
+        /// Stream offset of the first byte, when it is known already.
+        offset: Option<u64>,
+        /// The bytes.
+        flow: Flow,
+    },
+    /// An error.
+    Problem(Detail),
+}
+
+pub(super) async fn answer(link: &Arc<Link>, route: Route, body: Incoming) -> Reply {
+    match try_answer(link, route, body).await {
+        Ok(reply) => reply,
+        Err(detail) => Reply::Problem(detail),
+    }
+}
+
+async fn try_answer(link: &Arc<Link>, route: Route, body: Incoming) -> Result<Reply, Detail> {
+    let control = link.shared.control.as_ref();
+    Ok(match route {
+        Route::Programs => ok(json(&control.status().await?.programs)),
+        Route::Status => ok(json(&control.status().await?)),
+        Route::Version => ok(json(&control.status().await?.daemon)),
+        Route::Program(name) => program(control, &name).await?,
+        Route::Logs(request) => logs(link, request).await?,
+        Route::Order(order) => order_one(link, order).await?,
+        Route::Orders => {
+            let order: Order = read_json(link, body).await?;
+            rows(control.order(link.caller(), order).await?)
+        }
+        Route::Add => {
+            let unit: NewUnit = read_json(link, body).await?;
+            rows(control.add(link.caller(), unit).await?)
+        }
+        Route::Reload { dry_run } => ok(json(&control.reload(link.caller(), dry_run).await?)),
+        Route::Shutdown => {
+            control.shutdown(link.caller()).await?;
+            Reply::Json(StatusCode::ACCEPTED, b"{\"shutting_down\":true}\n".to_vec())
+        }
+    })
+}
+
+fn ok(bytes: Vec<u8>) -> Reply {
+    Reply::Json(StatusCode::OK, bytes)
+}
+
+async fn read_json<T: DeserializeOwned>(link: &Link, body: Incoming) -> Result<T, Detail> {
+    let limits = link.shared.setup.limits;
+    let bytes = body::read(body, limits.body_bytes, limits.body_time).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Detail::new("bad-request", format!("the body is not the expected JSON: {e}")))
+}
+
+async fn program(control: &dyn Control, name: &str) -> Result<Reply, Detail> {
+    let programs = control.status().await?.programs;
+    let found = select(&programs, name);
+    match found.as_slice() {
+        [] => Err(unknown(&programs, name).into()),
+        [one] if !is_pattern(name) => Ok(ok(json(one))),
+        several => Ok(ok(json(&several))),
+    }
+}
+
+/// One object for one name, a list for a pattern; the code says whether all went well.
+async fn order_one(link: &Link, order: Order) -> Result<Reply, Detail> {
+    let (verb, pattern) = (order.verb, order.names.iter().any(|n| is_pattern(n)));
+    let mut flow = link.shared.control.order(link.caller(), order).await?;
+    let mut rows = Vec::new();
+    while let Some(row) = flow.next().await? {
+        rows.push(row);
+    }
+    let status = status_of(verb, &rows);
+    let bytes = match rows.as_slice() {
+        [one] if !pattern => json(one),
+        several => json(&several),
+    };
+    Ok(Reply::Json(status, bytes))
+}
+
+fn status_of(verb: Verb, rows: &[Row]) -> StatusCode {
+    let any = |v: Verdict| rows.iter().any(|r| verdict(verb, r.outcome) == v);
+    if any(Verdict::Failed) || any(Verdict::NotRunning) {
+        StatusCode::CONFLICT
+    } else if any(Verdict::Taken) {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    }
+}
+
+fn rows(rows: Box<dyn Rows>) -> Reply {
+    Reply::Rows(Flow::unfold(Some(rows), |state| async move {
+        let mut rows = state?;
+        let (line, rest) = match rows.next().await {
+            Ok(None) => return None,
+            Ok(Some(row)) => (Line::Row(row), Some(rows)),
+            // The code was sent long ago; the last line tells it.
+            Err(refusal) => (Line::Problem { error: refusal.into() }, None),
+        };
+        Some((Ok(Bytes::from(line.to_bytes())), rest))
+    }))
+}
+
+/// How long the answer's head waits for the first piece, to tell its offset.
+const FIRST_PIECE: Duration = Duration::from_millis(100);
+
+type Next = Pin<Box<dyn Future<Output = (Box<dyn LogFlow>, Result<Option<LogChunk>, Refusal>)> + Send>>;
+
+/// The wait for the next piece, kept whole: it may be looked at, but never dropped half-way.
+fn next_of(mut flow: Box<dyn LogFlow>) -> Next {
+    Box::pin(async move {
+        let next = flow.next().await;
+        (flow, next)
+    })
+}
+
+async fn logs(link: &Link, request: LogRequest) -> Result<Reply, Detail> {
+    let mut next = next_of(link.shared.control.logs(request).await?);
+    let mut stop = link.stop.clone();
+    let first = match tokio::time::timeout(FIRST_PIECE, next.as_mut()).await {
+        Err(_) => None,
+        Ok((_, Err(refusal))) => return Err(refusal.into()),
+        Ok((_, Ok(None))) => {
+            return Ok(Reply::Log { offset: None, flow: Flow::unfold((), |()| async { None }) });
+        }
+        Ok((flow, Ok(Some(chunk)))) => {
+            next = next_of(flow);
+            Some(chunk)
+        }
+    };
+    let offset = first.as_ref().map(|c| c.offset);
+    let stopped: Stopped = Box::pin(async move {
+        // An error means that the door is gone, which ends the flow as well.
+        let _ = stop.wait_for(|s| *s).await;
+    });
+    let state = LogState { next: Some(next), first, stopped };
+    Ok(Reply::Log { offset, flow: Flow::unfold(state, next_piece) })
+}
+
+type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct LogState {
+    /// `None` after an error.
+    next: Option<Next>,
+    first: Option<LogChunk>,
+    /// A flow that is followed never ends by itself, so the server's stop ends it.
+    stopped: Stopped,
+}
+
+async fn next_piece(mut state: LogState) -> Option<(Result<Bytes, Refusal>, LogState)> {
+    loop {
+        if let Some(chunk) = state.first.take() {
+            // An empty piece only tells the offset; in chunked coding it would end the answer.
+            if !chunk.bytes.is_empty() {
+                return Some((Ok(Bytes::from(chunk.bytes)), state));
+            }
+        }
+        let next = state.next.as_mut()?;
+        let (flow, result) = tokio::select! {
+            biased;
+            () = state.stopped.as_mut() => return None,
+            got = next.as_mut() => got,
+        };
+        match result {
+            Ok(None) => return None,
+            Ok(Some(chunk)) => {
+                state.first = Some(chunk);
+                state.next = Some(next_of(flow));
+            }
+            Err(refusal) => {
+                state.next = None;
+                // What came before goes out while this waits for its next turn; after an error nothing does.
+                tokio::task::yield_now().await;
+                return Some((Err(refusal), state));
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The daemon: puts the parts together and lets the engine run.
+
+use super::args::Args;
+use super::listen::{self, Doors};
+use super::{EXIT_USAGE, complain};
+use crate::world::World;
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use supers_config::places::Places;
+use supers_config::{Choice, Loaded, LogLevel, Personality, Settings};
+use supers_engine::environ::Daemon as ChildEnv;
+use supers_engine::family::Family;
+use supers_engine::logs::mainlog::{Level, MainLog};
+use supers_engine::logs::{self, LogsConfig};
+use supers_engine::{Engine, Identity, Notices, Setup, clock};
+use supers_os::{process, users};
+
+/// Descriptors kept for the daemon itself, whatever the units need.
+const LEAST_FILES: u64 = 1024;
+
+/// `superd -t`: all findings, and whether it would start.
+pub(super) fn test(world: &World, places: &Places) -> i32 {
+    let loaded = world.load(&places.choice, &log_dir(places, false));
+    let mut text = String::new();
+    for finding in &loaded.config.findings {
+        text.push_str(&format!("{finding}\n"));
+    }
+    let bad = loaded.fatal || loaded.config.has_errors();
+    let verdict = if bad { "configuration is broken" } else { "configuration is good" };
+    text.push_str(&format!("{verdict}: {} ({} units)\n", places.why, loaded.config.programs.len()));
+    let _ = io::stdout().write_all(text.as_bytes());
+    if bad { EXIT_USAGE } else { 0 }
+}
+
+/// The daemon below a keeper.
+pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
+    let _ = process::set_comm("superd");
+    let mut family = match Family::under_keeper() {
+        Ok(family) => family,
+        Err(e) => {
+            complain(&format!("cannot speak to the keeper: {}", supers_os::error_text(&e)));
+            return 1;
+        }
+    };
+    let world = World::here(personality);
+    let code = match world.places(args.config.as_deref(), args.root.as_deref()) {
+        Ok(places) => {
+            let farewell = family.farewell();
+            let code = run(args, world, places, family);
+            farewell.say(code);
+            return code;
+        }
+        Err(e) => {
+            complain(&e.to_string());
+            EXIT_USAGE
+        }
+    };
+    family.farewell().say(code);
+    code
+}
+
+/// The daemon without a keeper.
+pub(super) fn alone(args: &Args, world: World, places: Places, _lock: OwnedFd) -> i32 {
+    match Family::alone() {
+        Ok(family) => run(args, world, places, family),
+        Err(e) => {
+            complain(&format!("cannot set up signals: {}", supers_os::error_text(&e)));
+            1
+        }
+    }
+}
+
+fn run(args: &Args, world: World, places: Places, family: Family) -> i32 {
+    match prepare_and_run(args, world, &places, family) {
+        Ok(()) => 0,
+        Err(stop) => {
+            complain(&stop.text);
+            stop.code
+        }
+    }
+}
+
+/// Why the daemon does not start.
+struct Stop {
+    code: i32,
+    text: String,
+}
+
+impl Stop {
+    fn usage(text: impl Into<String>) -> Stop {
+        Stop { code: EXIT_USAGE, text: text.into() }
+    }
+
+    fn io(what: &str, e: &io::Error) -> Stop {
+        Stop { code: 1, text: format!("{what}: {}", supers_os::error_text(e)) }
+    }
+}
+
+fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -> Result<(), Stop> {
+    let log_dir = log_dir(places, true);
+    let initial = world.load(&places.choice, &log_dir);
+    for finding in &initial.config.findings {
+        let _ = writeln!(io::stderr(), "{finding}");
+    }
+    if initial.fatal {
+        return Err(Stop::usage("the configuration is broken, nothing was started"));
+    }
+    let settings = initial.config.settings.clone();
+    become_user(&settings)?;
+    raise_limits(&settings)?;
+    let main_log = main_log(args, &settings, places, &log_dir)?;
+    let doors = listen::open(&settings, places).map_err(Stop::usage)?;
+    let reset_oom = process::oom_score_adj().unwrap_or(0) != 0;
+    let pid = family.pid();
+    let identity = Identity {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid,
+        daemon_pid: process::pid(),
+        config: places.why.clone(),
+        starts: family.starts(),
+        began: clock::now().wall,
+    };
+    let notices = Notices::default();
+    doors.notices.iter().for_each(|n| notices.add(n.clone()));
+    let logs_config = LogsConfig {
+        runtime_dir: places.runtime.clone(),
+        stdout: dup(io::stdout().as_fd())?,
+        stderr: dup(io::stderr().as_fd())?,
+    };
+    let logs = logs::start(logs_config).map_err(|e| Stop::io("cannot start the log pump", &e))?;
+    clean_auto_logs(&settings);
+    let now = clock::now();
+    main_log.log(Level::Info, now.wall, &places.why);
+    for notice in &doors.notices {
+        main_log.log(Level::Warn, now.wall, notice);
+    }
+    if process::euid() == 0 && settings.user.is_none() && world.personality == Personality::Supervisord {
+        let text = "Supervisor is running as root.  Privileges were not dropped because no user is specified in the config file.  If you intend to run as root, you can set user=root in the config file to avoid this message.";
+        main_log.log(Level::Critical, now.wall, text);
+    }
+    main_log.log(Level::Info, now.wall, &format!("supervisord started with pid {pid}"));
+    let pid_files = write_pid_files(&settings, places, pid, &main_log);
+    let ready_line = ready_line(pid, &initial, places);
+    let unit_dir = match &places.choice {
+        Choice::Dir(dir) => Some(dir.clone()),
+        Choice::File(_) => None,
+    };
+    let (env, choice) = (world.env.clone(), places.choice.clone());
+    let mut ready = family.ready(args.daemon);
+    let setup = Setup {
+        family,
+        logs,
+        main_log,
+        env: ChildEnv { env },
+        initial,
+        load: Arc::new(move || world.load(&choice, &log_dir)),
+        unit_dir,
+        sequential_stop: settings.sequential_stop,
+        reset_oom,
+        identity,
+        notices,
+    };
+    serve(setup, doors, pid_files, move || {
+        let _ = writeln!(io::stdout(), "{ready_line}");
+        ready.say();
+    })
+}
+
+/// Runs the engine on this thread and the doors on theirs, until the shutdown is complete.
+fn serve(setup: Setup, doors: Doors, pid_files: Vec<PathBuf>, ready: impl FnOnce()) -> Result<(), Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|e| Stop::io("cannot start the runtime", &e))?;
+    let Doors { open, files, .. } = doors;
+    let done = runtime.block_on(async {
+        let (engine, handle) = Engine::new(setup).map_err(|e| Stop::io("cannot start the engine", &e))?;
+        let api_setup = supers_api::Setup {
+            own_uid: process::euid(),
+            user_name: |uid| users::lookup_user(&uid.to_string()).ok().map(|u| u.name),
+            limits: supers_api::Limits::default(),
+        };
+        let api = supers_api::serve(Arc::new(handle), open, api_setup);
+        let api = api.map_err(|e| Stop::io("cannot open the doors", &e))?;
+        engine.run(ready).await;
+        // Open answers are finished, the one to `shutdown` among them.
+        api.join();
+        Ok(())
+    });
+    for file in files.iter().chain(&pid_files) {
+        let _ = fs::remove_file(file);
+    }
+    done
+}
+
+fn ready_line(pid: i32, loaded: &Loaded, places: &Places) -> String {
+    let path = match &places.choice {
+        Choice::File(p) | Choice::Dir(p) => p.display(),
+    };
+    let units = loaded.config.programs.len();
+    format!("superd ready (pid {pid}, {units} units). Next: supers -c {path} status")
+}
+
+/// The first log folder that can be written; made when `make` is set.
+fn log_dir(places: &Places, make: bool) -> PathBuf {
+    let usable = |dir: &&PathBuf| {
+        if make {
+            fs::create_dir_all(dir).is_ok() && process::is_writable(dir)
+        } else {
+            process::is_writable(dir) || dir.parent().is_some_and(process::is_writable)
+        }
+    };
+    let first = places.log_dirs.first().cloned().unwrap_or_else(|| PathBuf::from("/var/log/super"));
+    places.log_dirs.iter().find(usable).cloned().unwrap_or(first)
+}
+
+/// `user=` of the main section (supervisor-contract 1).
+fn become_user(settings: &Settings) -> Result<(), Stop> {
+    let Some(name) = &settings.user else { return Ok(()) };
+    let user = users::lookup_user(name).map_err(|e| Stop::usage(e.to_string()))?;
+    if process::euid() == user.uid {
+        return Ok(());
+    }
+    if process::euid() != 0 {
+        return Err(Stop::usage("Can't drop privilege as nonroot user"));
+    }
+    let groups = users::groups_of(&user);
+    process::become_user(user.uid, user.gid, &groups)
+        .map_err(|e| Stop::io(&format!("cannot become user {name}"), &e))
+}
+
+fn raise_limits(settings: &Settings) -> Result<(), Stop> {
+    let files = settings.minfds.unwrap_or(LEAST_FILES);
+    process::raise_nofile(files)
+        .map_err(|e| Stop::usage(format!("cannot have {files} file descriptors (minfds): {e}")))?;
+    if let Some(n) = settings.minprocs {
+        process::raise_nproc(n)
+            .map_err(|e| Stop::usage(format!("cannot have {n} processes (minprocs): {e}")))?;
+    }
+    // As many files as the hard limit allows: each unit needs about six.
+    let _ = process::raise_nofile_to_hard();
+    Ok(())
+}
+
+fn main_log(args: &Args, settings: &Settings, places: &Places, log_dir: &Path) -> Result<MainLog, Stop> {
+    let folder = matches!(places.choice, Choice::Dir(_));
+    let path = match &settings.logfile {
+        Some(p) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(p))),
+        None if folder => Some(log_dir.join("superd.log")),
+        None => Some(PathBuf::from("supervisord.log")),
+    };
+    let copy = !args.daemon && !settings.silent;
+    let stdout = if copy { Some(dup(io::stdout().as_fd())?) } else { None };
+    let level = level(settings.loglevel);
+    let (max, backups) = (settings.logfile_maxbytes, settings.logfile_backups);
+    MainLog::open(path.as_deref(), max, backups, level, stdout).map_err(|e| {
+        let path = path.unwrap_or_default();
+        Stop::usage(format!("cannot open the log {}: {}", path.display(), supers_os::error_text(&e)))
+    })
+}
+
+fn level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Critical => Level::Critical,
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Trace => Level::Trace,
+        LogLevel::Blather => Level::Blather,
+    }
+}
+
+fn clean_auto_logs(settings: &Settings) {
+    if !settings.nocleanup {
+        let dir = settings.childlogdir.as_ref().map(|d| PathBuf::from(std::ffi::OsStr::from_bytes(d)));
+        let dir = dir.unwrap_or_else(std::env::temp_dir);
+        logs::cleanup_auto(&dir, &settings.identifier);
+    }
+}
+
+/// The configured pid file, and one in the runtime folder for whoever looks there.
+fn write_pid_files(settings: &Settings, places: &Places, pid: i32, log: &MainLog) -> Vec<PathBuf> {
+    let configured = match &settings.pidfile {
+        Some(p) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(p))),
+        None if matches!(places.choice, Choice::File(_)) => Some(PathBuf::from("supervisord.pid")),
+        None => Some(places.pid_file.clone()),
+    };
+    let all: Vec<PathBuf> = configured.into_iter().chain([places.runtime.join("pid")]).collect();
+    for path in &all {
+        if let Err(e) = fs::write(path, format!("{pid}\n")) {
+            let text = format!("could not write pidfile {}: {}", path.display(), supers_os::error_text(&e));
+            log.log(Level::Critical, clock::now().wall, &text);
+        }
+    }
+    all
+}
+
+fn dup(fd: std::os::fd::BorrowedFd<'_>) -> Result<OwnedFd, Stop> {
+    fd.try_clone_to_owned().map_err(|e| Stop::io("cannot copy a descriptor", &e))
+}

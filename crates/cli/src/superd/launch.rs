@@ -1,0 +1,155 @@
+//! The launcher and the keeper's entry.
+
+use super::args::Args;
+use super::{EXIT_USAGE, LAUNCH_ENV, complain, daemon};
+use crate::world::World;
+use std::ffi::{CString, OsString};
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use supers_config::Personality;
+use supers_config::places::Places;
+use supers_os::process;
+
+/// argv[0] of the keeper role.
+pub(super) const KEEPER_NAME: &str = "super-keeper";
+/// Somebody else runs this configuration.
+const EXIT_TAKEN: i32 = 1;
+
+/// The role a person starts.
+pub(super) fn launch(args: &Args, personality: Personality, argv: &[OsString]) -> i32 {
+    let world = World::here(personality);
+    let places = match world.places(args.config.as_deref(), args.root.as_deref()) {
+        Ok(places) => places,
+        Err(e) => {
+            complain(&e.to_string());
+            return EXIT_USAGE;
+        }
+    };
+    if args.test {
+        return daemon::test(&world, &places);
+    }
+    let lock = match take_lock(&places) {
+        Ok(lock) => lock,
+        Err(code) => return code,
+    };
+    // Pid 1 never daemonizes, and always has a keeper.
+    let first = std::process::id() == 1;
+    if args.no_keeper && !first {
+        if args.daemon {
+            complain("-d needs the keeper; run `superd --no-keeper` in the background by other means");
+            return EXIT_USAGE;
+        }
+        return daemon::alone(args, world, places, lock);
+    }
+    let result = if args.daemon && !first { background(argv, &lock) } else { foreground(argv, &lock) };
+    result.unwrap_or_else(|e| {
+        complain(&format!("cannot start the keeper: {}", supers_os::error_text(&e)));
+        1
+    })
+}
+
+/// Makes the runtime folder and takes the lock that makes this instance the only one of its
+/// configuration. It is held by the keeper and the daemon together.
+fn take_lock(places: &Places) -> Result<OwnedFd, i32> {
+    let fail = |what: &str, path: &Path, e: &io::Error| {
+        complain(&format!("cannot {what} {}: {}", path.display(), supers_os::error_text(e)));
+        1
+    };
+    private_folder(&places.runtime).map_err(|e| fail("make the runtime folder", &places.runtime, &e))?;
+    let path = places.runtime.join("lock");
+    match process::lock_file(&path) {
+        Ok(Some(fd)) => Ok(fd),
+        Ok(None) => {
+            let pid = fs::read_to_string(places.runtime.join("pid")).unwrap_or_default();
+            let who = if pid.trim().is_empty() { String::new() } else { format!(" (pid {})", pid.trim()) };
+            complain(&format!(
+                "another superd{who} runs this configuration already: {}\n  hint: `supers status` shows it, `supers shutdown` ends it",
+                places.why
+            ));
+            Err(EXIT_TAKEN)
+        }
+        Err(e) => Err(fail("lock", &path, &e)),
+    }
+}
+
+/// A folder for its owner only. Its parents are made as they come; the folder itself must be ours.
+fn private_folder(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    let meta = fs::symlink_metadata(path)?;
+    let owner = std::os::unix::fs::MetadataExt::uid(&meta);
+    if !meta.is_dir() || owner != process::euid() {
+        return Err(io::Error::other("it is there, but is not a folder of ours"));
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// What the keeper will be, as a command.
+fn keeper_command(argv: &[OsString], lock: &OwnedFd, ready: RawFd) -> io::Result<Command> {
+    process::set_inheritable(lock.as_fd(), true)?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(KEEPER_NAME).args(argv.iter().skip(1));
+    command.env(LAUNCH_ENV, format!("{},{ready}", lock.as_raw_fd()));
+    command.env("SUPERS_NAME", argv.first().map(OsString::as_os_str).unwrap_or_default());
+    Ok(command)
+}
+
+/// This process becomes the keeper.
+fn foreground(argv: &[OsString], lock: &OwnedFd) -> io::Result<i32> {
+    Err(keeper_command(argv, lock, -1)?.exec())
+}
+
+/// The keeper is another process; this one waits until all is ready.
+fn background(argv: &[OsString], lock: &OwnedFd) -> io::Result<i32> {
+    let (mut told, ready) = io::pipe()?;
+    process::set_inheritable(ready.as_fd(), true)?;
+    let mut child = keeper_command(argv, lock, ready.as_raw_fd())?.spawn()?;
+    drop(ready);
+    let mut word = [0u8; 1];
+    match told.read(&mut word) {
+        Ok(1) => Ok(0),
+        // It ended without a word; what was wrong is on the terminal already.
+        _ => Ok(child.wait()?.code().filter(|c| *c != 0).unwrap_or(1)),
+    }
+}
+
+/// The keeper's role: prepared here, done by the keeper crate.
+pub(super) fn keeper(argv: &[OsString]) -> i32 {
+    let left = std::env::var(LAUNCH_ENV).unwrap_or_default();
+    let mut fds = left.split(',').filter_map(|n| n.parse::<RawFd>().ok());
+    let (Some(lock), Some(ready)) = (fds.next(), fds.next()) else {
+        complain("the launcher left no descriptors");
+        return EXIT_USAGE;
+    };
+    let adopted = process::adopt_fd(lock).and_then(|lock| {
+        let ready = (ready >= 0).then(|| process::adopt_fd(ready)).transpose()?;
+        Ok((lock, ready))
+    });
+    let (lock, ready) = match adopted {
+        Ok(both) => both,
+        Err(e) => {
+            complain(&format!("the launcher's descriptors are not open: {}", supers_os::error_text(&e)));
+            return EXIT_USAGE;
+        }
+    };
+    let name = std::env::var_os("SUPERS_NAME").unwrap_or_else(|| "superd".into());
+    let words = std::iter::once(name.as_os_str()).chain(argv.iter().skip(1).map(OsString::as_os_str));
+    let c = |s: &std::ffi::OsStr| CString::new(s.as_bytes()).ok();
+    let daemon_argv: Vec<CString> = words.filter_map(c).collect();
+    let private = |k: &OsString| k == LAUNCH_ENV || k == "SUPERS_NAME";
+    let env = std::env::vars_os().filter(|(k, _)| !private(k));
+    let daemon_env: Vec<CString> =
+        env.filter_map(|(k, v)| CString::new([k.as_bytes(), b"=", v.as_bytes()].concat()).ok()).collect();
+    supers_keeper::run(supers_keeper::Setup { argv: daemon_argv, env: daemon_env, ready, lock: Some(lock) })
+}

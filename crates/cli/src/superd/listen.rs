@@ -1,0 +1,113 @@
+//! Opening the doors: which sockets, with which rights.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use supers_api::{Door, Listener};
+use supers_config::places::Places;
+use supers_config::{Address, Auth, Choice, Settings};
+use supers_os::{process, socket, users};
+
+/// The port of a unit folder with nothing else configured (go-family-contract Q02, E1).
+const PORT: u16 = 10405;
+
+/// Doors that are open, and what the operator should know about those that are not.
+pub(super) struct Doors {
+    pub open: Vec<(Door, Listener)>,
+    pub notices: Vec<String>,
+    /// Socket files to remove at the end.
+    pub files: Vec<PathBuf>,
+}
+
+/// Opens what the settings name; the default control socket always exists, at least as a link, so
+/// that `supers` finds it by the configuration alone.
+pub(super) fn open(settings: &Settings, places: &Places) -> Result<Doors, String> {
+    let mut doors = Doors { open: Vec::new(), notices: Vec::new(), files: Vec::new() };
+    let mut first_unix: Option<PathBuf> = None;
+    for server in &settings.servers {
+        match &server.address {
+            Address::Unix { path, mode, owner } => {
+                let path = PathBuf::from(std::ffi::OsStr::from_bytes(path));
+                let door = Door { auth: server.auth.clone(), ..Door::unix_by_mode(&server.name) };
+                doors.unix(door, &path, *mode, owner.as_deref())?;
+                first_unix.get_or_insert(path);
+            }
+            Address::Tcp { host, port } => doors.tcp(&server.name, server.auth.clone(), host, *port)?,
+        }
+    }
+    match first_unix {
+        Some(path) => {
+            let _ = std::fs::remove_file(&places.socket);
+            let linked = std::os::unix::fs::symlink(&path, &places.socket);
+            linked.map_err(|e| {
+                format!("cannot link {}: {}", places.socket.display(), supers_os::error_text(&e))
+            })?;
+            doors.files.push(places.socket.clone());
+        }
+        None => {
+            let owners = match &places.choice {
+                Choice::Dir(dir) => std::fs::metadata(dir).map(|m| vec![m.uid()]).unwrap_or_default(),
+                Choice::File(_) => Vec::new(),
+            };
+            doors.unix(Door::unix("default", owners), &places.socket, 0o700, None)?;
+        }
+    }
+    let folder = matches!(places.choice, Choice::Dir(_));
+    if folder && settings.servers.is_empty() && process::euid() == 0 {
+        doors.default_port();
+    }
+    Ok(doors)
+}
+
+impl Doors {
+    fn unix(&mut self, door: Door, path: &Path, mode: u32, owner: Option<&str>) -> Result<(), String> {
+        let owner = owner.map(resolve_owner).transpose()?;
+        let bound = socket::bind_unix(path, mode, owner).map_err(|e| match e.kind() {
+            io::ErrorKind::AddrInUse => format!("another program listens on {} already", path.display()),
+            _ => format!("cannot listen on {}: {}", path.display(), supers_os::error_text(&e)),
+        })?;
+        self.open.push((door, Listener::Unix(bound)));
+        self.files.push(path.to_path_buf());
+        Ok(())
+    }
+
+    fn tcp(&mut self, name: &str, auth: Option<Auth>, host: &str, port: u16) -> Result<(), String> {
+        let host = if host.is_empty() { "0.0.0.0" } else { host };
+        let bound = TcpListener::bind((host, port))
+            .map_err(|e| format!("cannot listen on {host}:{port}: {}", busy(&e, port)))?;
+        self.open.push((Door { auth, ..Door::tcp(name) }, Listener::Tcp(bound)));
+        Ok(())
+    }
+
+    /// The seed's port. Taken by somebody: programs run all the same, and status says by whom.
+    fn default_port(&mut self) {
+        match TcpListener::bind(("127.0.0.1", PORT)) {
+            Ok(bound) => self.open.push((Door::tcp("default http"), Listener::Tcp(bound))),
+            Err(e) => self.notices.push(format!("no HTTP on 127.0.0.1:{PORT}: {}", busy(&e, PORT))),
+        }
+    }
+}
+
+/// Why a port cannot be had, with its holder where that can be seen.
+fn busy(e: &io::Error, port: u16) -> String {
+    match process::who_holds_tcp_port(port) {
+        Some((pid, name)) if e.kind() == io::ErrorKind::AddrInUse => {
+            format!("the port is held by {name} (pid {pid})")
+        }
+        _ => supers_os::error_text(e),
+    }
+}
+
+/// `user` or `user:group`, names or numbers.
+fn resolve_owner(text: &str) -> Result<(u32, u32), String> {
+    let bad = |e: &dyn std::fmt::Display| format!("Invalid sockchown value {text}: {e}");
+    let (user, group) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
+    let user = users::lookup_user(user).map_err(|e| bad(&e))?;
+    let gid = match group {
+        None => user.gid,
+        Some(g) => users::lookup_group(g).map_err(|e| bad(&e))?.gid,
+    };
+    Ok((user.uid, gid))
+}

@@ -1,0 +1,309 @@
+//! `supers`: the client. One file a subcommand; what they share is here and in [`exit`], `reach` (the
+//! way to the daemon), `rows` (results of orders), `term` (text for terminals) and `around` (the
+//! environment).
+
+mod add;
+mod around;
+mod check;
+mod complete;
+mod completion;
+pub mod exit;
+mod interrupt;
+mod logs;
+mod pid;
+mod reach;
+mod reload;
+mod restart;
+mod rows;
+mod shutdown;
+mod signal;
+mod start;
+mod status;
+mod stop;
+mod term;
+mod version;
+
+pub use around::Around;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use exit::Exit;
+use exit::Failure;
+use serde::Serialize;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use supers_api::Remote;
+use supers_core::control::{Caller, Control, Status};
+use term::{Style, Tone};
+
+/// Controls superd, the process supervisor
+///
+/// Without a command it shows the status of all programs. Names are `web`, `web.service`,
+/// `group:web`, `group:*`, shell patterns, or `all`.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 a named program is not running, 4 unknown name, 7 no daemon,
+/// 130 interrupted (the job goes on). When several apply the one latest in 0 3 1 4 130 7 2 is given.
+#[derive(Parser)]
+#[command(name = "supers", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+struct Globals {
+    /// The daemon that runs this configuration
+    #[arg(short, long, global = true, value_name = "FILE|DIR")]
+    config: Option<PathBuf>,
+    /// Look for everything below this folder
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// The daemon at this address: unix:///PATH or http://HOST:PORT
+    #[arg(short, long, global = true, value_name = "URL", conflicts_with_all = ["config", "root"])]
+    server: Option<String>,
+    /// User name for the server (or a token in SUPERS_TOKEN)
+    #[arg(short = 'u', long = "username", global = true, value_name = "NAME")]
+    auth_user: Option<String>,
+    /// Password for the server
+    #[arg(short = 'p', long = "password", global = true, value_name = "PASSWORD")]
+    auth_password: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: When,
+}
+
+impl Globals {
+    /// `supers` with what leads to the same daemon, for commands that are shown to be typed.
+    fn typed(&self) -> String {
+        let mut text = "supers".to_string();
+        let mut push = |flag: &str, value: &str| text += &format!(" {flag} {}", quoted(value));
+        if let Some(config) = &self.config {
+            push("-c", &config.display().to_string());
+        }
+        if let Some(root) = &self.root {
+            push("--root", &root.display().to_string());
+        }
+        if let Some(server) = &self.server {
+            push("-s", server);
+        }
+        text
+    }
+
+    /// A command from the daemon, which does not know how it was reached.
+    fn retyped(&self, hint: &str) -> String {
+        match hint.strip_prefix("supers ") {
+            Some(rest) => format!("{} {rest}", self.typed()),
+            None => hint.to_string(),
+        }
+    }
+}
+
+/// A word as a shell wants it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_string();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Status(status::Status),
+    Start(start::Start),
+    Stop(stop::Stop),
+    Restart(restart::Restart),
+    Add(add::Add),
+    Reload(reload::Reload),
+    Logs(logs::Logs),
+    Signal(signal::Signal),
+    Pid(pid::Pid),
+    Check(check::Check),
+    Shutdown(shutdown::Shutdown),
+    Version(version::Version),
+    Completion(completion::Completion),
+    #[command(name = "__complete", hide = true)]
+    Complete(complete::Complete),
+}
+
+/// Where the command writes.
+pub struct Streams<'a> {
+    /// Results.
+    pub out: &'a mut (dyn Write + Send),
+    /// Everything else.
+    pub err: &'a mut (dyn Write + Send),
+}
+
+/// What every subcommand gets.
+struct Context<'a> {
+    globals: Globals,
+    around: &'a Around,
+    io: Streams<'a>,
+    style: Style,
+}
+
+impl Context<'_> {
+    /// A connection to the daemon.
+    async fn connect(&self) -> Result<Remote, Failure> {
+        reach::way(&self.globals, self.around)?.connect(&self.globals, self.around).await
+    }
+
+    /// One request for everything.
+    async fn status(&self) -> Result<Status, Failure> {
+        self.status_of(&self.connect().await?).await
+    }
+
+    /// The same over a connection that is there. A daemon that was stopped still lets clients connect,
+    /// so this waits only for so long.
+    async fn status_of(&self, remote: &Remote) -> Result<Status, Failure> {
+        let patience = self.around.patience;
+        match tokio::time::timeout(patience, remote.status()).await {
+            Ok(status) => Ok(status?),
+            Err(_) => Err(Failure::NoDaemon(format!(
+                "superd lets clients connect but did not answer within {} s; is it stopped, or the machine overloaded?",
+                patience.as_secs_f32()
+            ))),
+        }
+    }
+
+    /// Text to standard output, at once.
+    fn print(&mut self, text: &str) -> Result<(), Failure> {
+        self.io.out.write_all(text.as_bytes())?;
+        Ok(self.io.out.flush()?)
+    }
+
+    /// A line to standard error.
+    fn complain(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(self.io.err.write_all(format!("supers: {text}\n").as_bytes())?)
+    }
+
+    /// One JSON document to standard output.
+    fn print_json<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
+        let mut text = serde_json::to_string(value).map_err(std::io::Error::from)?;
+        text.push('\n');
+        self.print(&text)
+    }
+}
+
+/// The daemon sees by itself who asks.
+fn caller() -> Caller {
+    Caller::default()
+}
+
+/// Runs `supers` with these arguments, the program's name first; the exit code.
+pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    run(args, &Around::real(), Streams { out: &mut out, err: &mut err }).code()
+}
+
+/// The same with given surroundings.
+pub fn run<'a>(args: impl Iterator<Item = OsString>, around: &'a Around, mut io: Streams<'a>) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e, around, &mut io),
+    };
+    let colour = match cli.globals.color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => around.tty && around.var("NO_COLOR").is_none(),
+    };
+    let mut context = Context { globals: cli.globals, around, io, style: Style { colour } };
+    let command = cli.command.unwrap_or(Command::Status(status::Status::default()));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&mut context, &Failure::Io(e)),
+    };
+    match runtime.block_on(dispatch(&mut context, command)) {
+        Ok(exit) => exit,
+        Err(failure) => fail(&mut context, &failure),
+    }
+}
+
+async fn dispatch(context: &mut Context<'_>, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Status(c) => c.run(context).await,
+        Command::Start(c) => c.run(context).await,
+        Command::Stop(c) => c.run(context).await,
+        Command::Restart(c) => c.run(context).await,
+        Command::Add(c) => c.run(context).await,
+        Command::Reload(c) => c.run(context).await,
+        Command::Logs(c) => c.run(context).await,
+        Command::Signal(c) => c.run(context).await,
+        Command::Pid(c) => c.run(context).await,
+        Command::Check(c) => c.run(context),
+        Command::Shutdown(c) => c.run(context).await,
+        Command::Version(c) => c.run(context).await,
+        Command::Completion(c) => c.run(context),
+        Command::Complete(c) => c.run(context).await,
+    }
+}
+
+/// Help and version are results; anything else is a mistake.
+fn usage(e: &clap::Error, around: &Around, io: &mut Streams<'_>) -> Exit {
+    let colour = around.tty && around.var("NO_COLOR").is_none();
+    let text = if colour { e.render().ansi().to_string() } else { e.render().to_string() };
+    // A closed pipe changes nothing about the answer.
+    if e.use_stderr() {
+        drop(io.err.write_all(text.as_bytes()));
+        Exit::Usage
+    } else {
+        drop(io.out.write_all(text.as_bytes()));
+        Exit::Done
+    }
+}
+
+#[derive(Serialize)]
+struct Trouble<'a> {
+    error: TroubleDetail<'a>,
+}
+
+#[derive(Serialize)]
+struct TroubleDetail<'a> {
+    kind: &'a str,
+    text: &'a str,
+}
+
+fn fail(context: &mut Context<'_>, failure: &Failure) -> Exit {
+    if let Some((kind, text)) = failure.message() {
+        let json = context.globals.json;
+        // Who reads JSON finds the reason where the result would be.
+        let said = if json {
+            context.print_json(&Trouble { error: TroubleDetail { kind, text: &text } })
+        } else {
+            let word = context.style.paint(Tone::Bad, "supers:");
+            context.io.err.write_all(format!("{word} {text}\n").as_bytes()).map_err(Failure::from)
+        };
+        // Nowhere is left to say that it could not be said.
+        drop(said);
+    }
+    failure.exit()
+}
+
+/// `1 error`, `2 errors`.
+fn plural(n: usize, one: &str) -> String {
+    if n == 1 { format!("{n} {one}") } else { format!("{n} {one}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quoted("/etc/super"), "/etc/super");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

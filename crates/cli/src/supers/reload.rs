@@ -1,0 +1,73 @@
+//! `supers reload`: the configuration, or with names these programs themselves.
+
+use super::exit::{Exit, Failure};
+use super::rows::send;
+use super::term::{Cell, Tone, clean, table};
+use super::{Context, caller};
+use clap::Args;
+use std::fmt::Write as _;
+use supers_core::control::{Control, Order, PlanItem, PlanView, Verb};
+
+/// Apply what changed in the configuration; with names, tell these programs to reload
+///
+/// Only programs whose description changed are touched; the plan with their processes is printed.
+#[derive(Args)]
+pub(super) struct Reload {
+    /// Only print the plan
+    #[arg(long, conflicts_with = "names")]
+    dry_run: bool,
+    /// Programs that shall run their reload command
+    names: Vec<String>,
+}
+
+impl Reload {
+    pub(super) async fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
+        if !self.names.is_empty() {
+            let order = Order { verb: Verb::Reload, names: self.names, wait: true, timeout_ms: None };
+            return send(context, order).await;
+        }
+        let plan = context.connect().await?.reload(caller(), self.dry_run).await?;
+        if context.globals.json {
+            context.print_json(&plan)?;
+            return Ok(Exit::Done);
+        }
+        for finding in &plan.findings {
+            context.complain(finding)?;
+        }
+        let text = text(&plan, context);
+        context.print(&text)?;
+        Ok(Exit::Done)
+    }
+}
+
+fn text(plan: &PlanView, context: &Context<'_>) -> String {
+    let kinds = [
+        ("added", Tone::Good, &plan.added),
+        ("changed", Tone::Busy, &plan.changed),
+        ("removed", Tone::Bad, &plan.removed),
+    ];
+    let rows: Vec<Vec<Cell>> = kinds
+        .into_iter()
+        .flat_map(|(word, tone, items)| items.iter().map(move |item| line(word, tone, item)))
+        .collect();
+    let mut out = table(&rows, context.style);
+    let unchanged = plan.unchanged;
+    let end = match (rows.is_empty(), plan.applied) {
+        (true, _) => "nothing to do".to_string(),
+        (false, true) => "done".to_string(),
+        (false, false) => format!("this was a dry run; to apply: {} reload", context.globals.typed()),
+    };
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{unchanged} unchanged; {end}");
+    out
+}
+
+fn line(word: &str, tone: Tone, item: &PlanItem) -> Vec<Cell> {
+    let pid = if item.pid == 0 { "-".into() } else { format!("pid {}", item.pid) };
+    vec![
+        Cell::new(tone, word),
+        Cell::new(Tone::Plain, clean(&item.name)),
+        Cell::new(Tone::Plain, pid),
+        Cell::new(Tone::Plain, format!("→ {}", clean(&item.deed))),
+    ]
+}

@@ -1,0 +1,379 @@
+//! The turn: facts and requests in, decisions made, deeds done, a snapshot out, tickets answered.
+
+use crate::clock;
+use crate::family::{Family, Tidings};
+use crate::handle::{Handle, Identity, Notices};
+use crate::journal::Journal;
+use crate::logs::mainlog::{Level, MainLog};
+use crate::logs::{LogFact, Logs, Streams};
+use crate::orders::{After, Ask};
+use crate::publish::{Board, publish};
+use crate::sources::{Fresh, Load, Sources, wanted};
+use crate::spawner::{self, Done, Spawner};
+use crate::tickets::Tickets;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use supers_config::Loaded;
+use supers_core::exit::Exit;
+use supers_core::fleet::{Deed, Fleet};
+use supers_core::ids::{Pid, RunId, UnitId};
+use supers_core::proc::Exe;
+use supers_core::signal::Signal;
+use supers_core::time::{Mono, Now};
+use supers_os::reap;
+use tokio::sync::mpsc;
+
+/// Requests that may wait; a door that brings more waits itself.
+const ASKS: usize = 1024;
+/// Facts taken in one turn before the snapshot is published.
+const BATCH: usize = 256;
+/// While a shutdown waits, it says for whom this often (supervisor-contract 1).
+const WAITING_EVERY: Duration = Duration::from_secs(3);
+
+/// What an earlier daemon left has this long to end, before and after KILL.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything the engine is given.
+pub struct Setup {
+    /// How processes are born and buried.
+    pub family: Family,
+    /// Output.
+    pub logs: (Logs, mpsc::Receiver<LogFact>),
+    /// The daemon's own log.
+    pub main_log: MainLog,
+    /// What children may inherit.
+    pub env: crate::environ::Daemon,
+    /// The configuration as read at the start.
+    pub initial: Loaded,
+    /// Reads it again.
+    pub load: Load,
+    /// Where `add` writes units.
+    pub unit_dir: Option<PathBuf>,
+    /// At shutdown, one group after another.
+    pub sequential_stop: bool,
+    /// The daemon's own oom_score_adj is not 0.
+    pub reset_oom: bool,
+    /// For `status` and `version`.
+    pub identity: Identity,
+    /// For `status`.
+    pub notices: Notices,
+}
+
+/// One life in progress.
+pub(crate) struct Run {
+    pub unit: UnitId,
+    #[allow(dead_code)] // the later history of causes names it
+    pub exe: Exe,
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    pub streams: Arc<Streams>,
+    /// Held so that the child's standard input does not end.
+    pub _stdin: Option<OwnedFd>,
+    /// Set when the end is known and its output is still being stored.
+    pub exit: Option<Exit>,
+}
+
+/// The one owner of all units.
+pub struct Engine {
+    pub(crate) fleet: Fleet,
+    pub(crate) now: Now,
+    pub(crate) deeds: Vec<Deed>,
+    /// Units to look at when tickets are judged, besides those the fleet calls changed.
+    pub(crate) touched: BTreeSet<UnitId>,
+    pub(crate) runs: HashMap<RunId, Run>,
+    /// Spawns under way.
+    pub(crate) spawning: HashSet<RunId>,
+    /// Ends that came in before the news of the spawn.
+    pub(crate) early: HashMap<RunId, (Pid, Exit)>,
+    pub(crate) family: Family,
+    pub(crate) spawner: Spawner,
+    pub(crate) logs: Logs,
+    pub(crate) journal: Journal,
+    pub(crate) tickets: Tickets,
+    pub(crate) sources: Sources,
+    pub(crate) all_down: bool,
+    board: Board,
+    notices: Notices,
+    sequential_stop: bool,
+    waiting_line: Option<Mono>,
+    inputs: Inputs,
+}
+
+struct Inputs {
+    asks: mpsc::Receiver<Ask>,
+    done: mpsc::Receiver<Done>,
+    log_facts: mpsc::Receiver<LogFact>,
+    fresh: mpsc::Receiver<Fresh>,
+}
+
+/// One thing that came in.
+enum Input {
+    Tidings,
+    Done(Done),
+    Log(LogFact),
+    Ask(Ask),
+    Fresh(Fresh),
+    Time,
+}
+
+impl Engine {
+    /// Sets everything up; nothing is started yet.
+    pub fn new(setup: Setup) -> io::Result<(Engine, Handle)> {
+        let (logs, log_facts) = setup.logs;
+        let spawn_setup = spawner::Setup {
+            logs: logs.clone(),
+            daemon: setup.env,
+            method: setup.family.method(),
+            report: setup.family.report_fd(),
+            reset_oom: setup.reset_oom,
+        };
+        let (spawner, done) = Spawner::start(spawn_setup)?;
+        let (sources, fresh) = Sources::new(setup.load, setup.unit_dir);
+        let (asks_tx, asks) = mpsc::channel(ASKS);
+        let board = Board::default();
+        let handle = Handle {
+            asks: asks_tx,
+            board: board.clone(),
+            logs: logs.clone(),
+            identity: Arc::new(setup.identity),
+            notices: setup.notices.clone(),
+        };
+        // Runs of an earlier daemon under the same keeper have lower numbers.
+        let first_run = RunId(u64::from(setup.family.starts()) << 40);
+        let mut engine = Engine {
+            fleet: Fleet::new(first_run),
+            now: clock::now(),
+            deeds: Vec::new(),
+            touched: BTreeSet::new(),
+            runs: HashMap::new(),
+            spawning: HashSet::new(),
+            early: HashMap::new(),
+            family: setup.family,
+            spawner,
+            logs,
+            journal: Journal::new(setup.main_log),
+            tickets: Tickets::default(),
+            sources,
+            all_down: false,
+            board,
+            notices: setup.notices,
+            sequential_stop: setup.sequential_stop,
+            waiting_line: None,
+            inputs: Inputs { asks, done, log_facts, fresh },
+        };
+        engine.family.join_runtime()?;
+        for (spec, origin) in wanted(&setup.initial) {
+            engine.fleet.add(spec, origin, engine.now);
+        }
+        engine.fleet.link();
+        publish(&engine.board, &mut engine.fleet);
+        Ok((engine, handle))
+    }
+
+    /// Starts what is to be started, says `ready`, and goes on until the shutdown is complete.
+    pub async fn run(mut self, ready: impl FnOnce()) {
+        self.now = clock::now();
+        self.end_leftovers().await;
+        self.now = clock::now();
+        if !self.fleet.is_stopping() {
+            self.fleet.boot(self.now, &mut self.deeds);
+        }
+        self.perform();
+        self.end_turn();
+        ready();
+        while !self.all_down {
+            let input = self.next().await;
+            self.now = clock::now();
+            self.take(input);
+            self.take_more();
+            self.end_turn();
+        }
+        self.journal.info(self.now, "all processes have ended");
+        self.logs.shutdown();
+    }
+
+    /// Waits for something to happen. Nothing here wakes while nothing is due.
+    async fn next(&mut self) -> Input {
+        let deadline = self.deadline();
+        let Inputs { asks, done, log_facts, fresh } = &mut self.inputs;
+        tokio::select! {
+            biased;
+            () = self.family.readable() => Input::Tidings,
+            Some(d) = done.recv() => Input::Done(d),
+            Some(f) = log_facts.recv() => Input::Log(f),
+            Some(a) = asks.recv() => Input::Ask(a),
+            Some(f) = fresh.recv() => Input::Fresh(f),
+            () = until(deadline) => Input::Time,
+        }
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        [self.fleet.deadline(), self.tickets.deadline(), self.waiting_line].into_iter().flatten().min()
+    }
+
+    /// More of what is there already, up to a bound, so that a storm is one turn and not a thousand.
+    fn take_more(&mut self) {
+        for _ in 0..BATCH {
+            let inputs = &mut self.inputs;
+            let input = if let Ok(d) = inputs.done.try_recv() {
+                Input::Done(d)
+            } else if let Ok(f) = inputs.log_facts.try_recv() {
+                Input::Log(f)
+            } else if let Ok(a) = inputs.asks.try_recv() {
+                Input::Ask(a)
+            } else {
+                return;
+            };
+            self.take(input);
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Tidings => self.tidings(),
+            Input::Done(d) => self.spawn_done(d),
+            Input::Log(fact) => self.log_fact(fact),
+            Input::Ask(ask) => self.asked(ask),
+            Input::Fresh(fresh) => self.read_done(fresh),
+            Input::Time => {}
+        }
+        self.perform();
+    }
+
+    /// After a crash of the daemon before: what it left is ended, politely at first, so that no unit
+    /// runs twice. (Taking the processes over instead is a later step.)
+    async fn end_leftovers(&mut self) {
+        let mut living = match self.family.leftovers().await {
+            Ok(living) => living,
+            Err(e) => {
+                self.journal
+                    .warn(self.now, &format!("the keeper does not answer: {}", supers_os::error_text(&e)));
+                return;
+            }
+        };
+        if living.is_empty() {
+            return;
+        }
+        let text = format!("superd was restarted by its keeper: ending {} processes of before", living.len());
+        self.journal.warn(self.now, &text);
+        for (signal, patience) in [(Signal::TERM, LEFTOVER_PATIENCE), (Signal::KILL, LEFTOVER_PATIENCE)] {
+            for (_, pid) in &living {
+                let _ = reap::kill_group(*pid, signal);
+            }
+            let give_up = clock::now().mono + patience;
+            while !living.is_empty() && clock::now().mono < give_up {
+                tokio::select! {
+                    () = self.family.readable() => {}
+                    () = until(Some(give_up)) => {}
+                }
+                for t in self.family.take() {
+                    match t {
+                        Tidings::Ended { run, pid, .. } => {
+                            living.retain(|(r, _)| *r != run);
+                            self.let_go(run, pid);
+                        }
+                        Tidings::Signal(signal) => self.signalled(signal),
+                        Tidings::KeeperGone => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deadlines, the snapshot, then the answers: who is answered finds the state published.
+    fn end_turn(&mut self) {
+        self.fleet.tick(self.now, &mut self.deeds);
+        self.perform();
+        self.say_who_is_waited_for();
+        let mut changed = publish(&self.board, &mut self.fleet);
+        changed.append(&mut self.touched);
+        self.tickets.resolve(&self.fleet, &changed, self.now.mono);
+        self.tickets.expire(&self.fleet, self.now.mono);
+    }
+
+    fn tidings(&mut self) {
+        for t in self.family.take() {
+            match t {
+                Tidings::Ended { run, exit, .. } if self.runs.contains_key(&run) => self.exited(run, exit),
+                Tidings::Ended { run, pid, exit } if self.spawning.contains(&run) => {
+                    self.early.insert(run, (pid, exit));
+                }
+                // Of an earlier daemon, or of a start that failed: nobody waits for it.
+                Tidings::Ended { run, pid, .. } => self.let_go(run, pid),
+                Tidings::Signal(signal) => self.signalled(signal),
+                Tidings::KeeperGone => {
+                    self.journal.say(
+                        Level::Critical,
+                        self.now,
+                        "the keeper is gone: stopping everything in order",
+                    );
+                    self.shut_down();
+                }
+            }
+        }
+    }
+
+    fn signalled(&mut self, signal: Signal) {
+        match signal {
+            Signal::TERM | Signal::INT | Signal::QUIT => {
+                self.journal.warn(self.now, &format!("received {signal} indicating exit request"));
+                self.shut_down();
+            }
+            Signal::HUP if self.fleet.is_stopping() => {
+                self.journal.warn(self.now, "ignored SIGHUP: a shutdown is in progress");
+            }
+            Signal::HUP => {
+                self.journal.warn(self.now, "received SIGHUP indicating reload request");
+                self.sources.read_for(After::Reload { dry_run: false, reply: None });
+            }
+            Signal::USR2 => {
+                self.journal.info(self.now, "received SIGUSR2 indicating log reopen request");
+                self.journal.reopen();
+                self.logs.reopen_all();
+            }
+            other => self.journal.info(self.now, &format!("received {other}, which means nothing here")),
+        }
+    }
+
+    pub(crate) fn shut_down(&mut self) {
+        if !self.fleet.is_stopping() {
+            self.waiting_line = Some(self.now.mono + WAITING_EVERY);
+            self.fleet.shutdown(self.sequential_stop, self.now, &mut self.deeds);
+        }
+    }
+
+    fn say_who_is_waited_for(&mut self) {
+        if self.waiting_line.is_some_and(|at| at <= self.now.mono) {
+            self.waiting_line = Some(self.now.mono + WAITING_EVERY);
+            let names = self.still_alive().join(", ");
+            self.journal.info(self.now, &format!("waiting for {names} to die"));
+        }
+    }
+
+    fn log_fact(&mut self, fact: LogFact) {
+        match fact {
+            LogFact::Drained { run, .. } => self.finish(run),
+            LogFact::Trouble { path, error, .. } => {
+                let text = format!("{}: {error}; its output waits", path.display());
+                self.journal.say(Level::Error, self.now, &text);
+                self.notices.add(text);
+            }
+            LogFact::Recovered { path, .. } => {
+                self.journal.info(self.now, &format!("{}: output is written again", path.display()));
+                self.notices.clear(&format!("{}: ", path.display()));
+            }
+        }
+    }
+}
+
+/// Sleeps until `at`, or for ever.
+async fn until(at: Option<Mono>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(clock::instant(at)).await,
+        None => std::future::pending().await,
+    }
+}

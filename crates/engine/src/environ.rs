@@ -1,0 +1,176 @@
+//! What a new process finds: its environment, words, user, directory and standard input, worked out
+//! from the spec at each start.
+
+use crate::spawner::{fault, os_fault, user_fault};
+use bstr::{BStr, BString, ByteSlice, ByteVec};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use supers_config::unit;
+use supers_core::exit::{Stage, StartError};
+use supers_core::spec::{Command, Context, EnvFile, Spec};
+use supers_os::users::{self, User};
+
+/// Files of variables larger than this are refused.
+const MAX_ENV_FILE: u64 = 1 << 20;
+/// Room for a process id in decimal.
+const PID_DIGITS: usize = 10;
+
+/// What children may inherit of the daemon.
+#[derive(Clone, Debug, Default)]
+pub struct Daemon {
+    /// The daemon's own environment, without what is between it and its keeper.
+    pub env: Vec<(BString, BString)>,
+}
+
+/// The user a unit runs as, and the primary group.
+pub(crate) struct Identity {
+    pub user: User,
+    pub gid: u32,
+}
+
+/// Looks up the unit's user; `None` when it stays what the daemon is.
+pub(crate) fn find_user(context: &Context) -> Result<Option<Identity>, StartError> {
+    let Some(name) = &context.user else { return Ok(None) };
+    let user = users::lookup_user(name).map_err(|e| user_fault(&e.to_string()))?;
+    let gid = match &context.group {
+        None => user.gid,
+        Some(group) => users::lookup_group(group).map_err(|e| user_fault(&e.to_string()))?.gid,
+    };
+    Ok(Some(Identity { user, gid }))
+}
+
+/// Variables in the order they were first set; a later value replaces an earlier one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Vars {
+    list: Vec<(BString, BString)>,
+    /// Add SYSTEMD_EXEC_PID, filled in by the child.
+    own_pid: bool,
+}
+
+impl Vars {
+    pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) {
+        match self.list.iter_mut().find(|(k, _)| k == key) {
+            Some((_, v)) => *v = value.into(),
+            None => self.list.push((key.into(), value.into())),
+        }
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&BStr> {
+        self.list.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_bstr())
+    }
+
+    /// `KEY=value` strings, and the places of those into which the child writes its pid.
+    pub(crate) fn into_c_strings(self) -> Result<(Vec<CString>, Vec<usize>), StartError> {
+        let mut out = Vec::with_capacity(self.list.len() + 1);
+        for (mut k, v) in self.list {
+            k.push_byte(b'=');
+            k.push_str(&v);
+            let bad = |_| fault(Stage::Command, "a variable of the environment holds a NUL byte");
+            out.push(CString::new(Vec::from(k)).map_err(bad)?);
+        }
+        let mut slots = Vec::new();
+        if self.own_pid {
+            slots.push(out.len());
+            let mut text = b"SYSTEMD_EXEC_PID=".to_vec();
+            text.extend(std::iter::repeat_n(b' ', PID_DIGITS));
+            out.push(CString::new(text).unwrap_or_default());
+        }
+        Ok((out, slots))
+    }
+}
+
+/// The environment of one run (see [`supers_core::spec::Env`] for the order).
+pub(crate) fn build(daemon: &Daemon, spec: &Spec, user: Option<&Identity>) -> Result<Vars, StartError> {
+    let env = &spec.context.env;
+    let mut vars = Vars::default();
+    if env.inherit {
+        vars.list.clone_from(&daemon.env);
+    }
+    if let Some(Identity { user, .. }) = user.filter(|_| env.user_vars) {
+        vars.set(b"HOME", user.home.as_os_str().as_bytes());
+        vars.set(b"USER", user.name.as_bytes());
+        vars.set(b"LOGNAME", user.name.as_bytes());
+        vars.set(b"SHELL", user.shell.as_os_str().as_bytes());
+    }
+    if env.invocation {
+        let mut id = [0u8; 16];
+        supers_os::random_bytes(&mut id)
+            .map_err(|e| os_fault(Stage::EnvFile, "make an invocation id", &e))?;
+        let text: String = id.iter().map(|b| format!("{b:02x}")).collect();
+        vars.set(b"INVOCATION_ID", text.as_bytes());
+        vars.own_pid = true;
+    }
+    for (k, v) in &env.vars {
+        vars.set(k, v);
+    }
+    for file in &env.files {
+        for (k, v) in read_env_file(file)? {
+            vars.set(&k, &v);
+        }
+    }
+    Ok(vars)
+}
+
+fn read_env_file(file: &EnvFile) -> Result<Vec<(BString, BString)>, StartError> {
+    let deed = || format!("read environment file \"{}\"", file.path);
+    let open = File::open(Path::new(std::ffi::OsStr::from_bytes(&file.path)));
+    let handle = match open {
+        Err(e) if file.optional && e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|e| os_fault(Stage::EnvFile, &deed(), &e))?,
+    };
+    let mut bytes = Vec::new();
+    let n = handle.take(MAX_ENV_FILE + 1).read_to_end(&mut bytes);
+    let n = n.map_err(|e| os_fault(Stage::EnvFile, &deed(), &e))?;
+    if n as u64 > MAX_ENV_FILE {
+        return Err(fault(Stage::EnvFile, &format!("{}: larger than 1 MiB", deed())));
+    }
+    Ok(unit::envfile::parse(&bytes))
+}
+
+/// The words of the command, with variables filled in where the dialect has them.
+pub(crate) fn words(command: &Command, env: &Vars) -> Result<Vec<BString>, StartError> {
+    if !command.expand {
+        return Ok(command.words.clone());
+    }
+    let words = unit::words::expand(&command.words, &|name: &BStr| env.get(name).map(BString::from));
+    if words.is_empty() { Err(fault(Stage::Command, "command is empty")) } else { Ok(words) }
+}
+
+/// The directory to change to.
+pub(crate) fn directory(context: &Context, user: Option<&Identity>) -> Result<Option<CString>, StartError> {
+    let Some(dir) = &context.directory else { return Ok(None) };
+    let path: BString = match dir.path.strip_prefix(b"~") {
+        Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
+            let home = match user {
+                Some(identity) => identity.user.home.clone(),
+                None => own_home()?,
+            };
+            BString::from([home.as_os_str().as_bytes(), rest].concat())
+        }
+        _ => dir.path.clone(),
+    };
+    let there = Path::new(std::ffi::OsStr::from_bytes(&path)).is_dir();
+    let path = if dir.optional && !there { BString::from("/") } else { path };
+    let bad = |_| fault(Stage::Chdir, "the directory's name holds a NUL byte");
+    CString::new(Vec::from(path)).map(Some).map_err(bad)
+}
+
+fn own_home() -> Result<std::path::PathBuf, StartError> {
+    let me = users::lookup_user(&supers_os::process::euid().to_string());
+    me.map(|u| u.home).map_err(|e| user_fault(&e.to_string()))
+}
+
+/// Standard input: the reading end for the child, and the end that the daemon keeps.
+pub(crate) fn stdin(context: &Context) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+    if !context.stdin_pipe {
+        return Ok((File::open("/dev/null")?.into(), None));
+    }
+    let (read, write) = io::pipe()?;
+    let write = OwnedFd::from(write);
+    supers_os::pipe::set_nonblocking(&write)?;
+    Ok((read.into(), Some(write)))
+}

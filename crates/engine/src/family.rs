@@ -1,0 +1,365 @@
+//! How processes are born and buried: below a keeper, or as our own children.
+//!
+//! Below a keeper every process is the keeper's child. The keeper tells of each end and keeps the
+//! zombie until [`Family::settle`]. Signals that came together reach it as one; so after each message
+//! about an end or a nudge the daemon looks at its pidfds and asks for those that are readable too.
+//! Alone, the pidfds themselves wake the daemon.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use supers_core::exit::Exit;
+use supers_core::ids::{Pid, RunId};
+use supers_core::signal::Signal;
+use supers_os::keeper_proto::{self, ToDaemon, ToKeeper};
+use supers_os::poll::{Epoll, Event, Interest};
+use supers_os::signals::{self, SignalFd};
+use supers_os::spawn::Method;
+use supers_os::{process, reap};
+use tokio::io::unix::AsyncFd;
+
+const KEEPER: u64 = u64::MAX;
+const SIGNALS: u64 = u64::MAX - 1;
+
+/// Signals that mean something to the daemon.
+const HANDLED: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR2];
+
+/// News about processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tidings {
+    /// A process ended; it is a zombie until it is settled.
+    Ended { run: RunId, pid: Pid, exit: Exit },
+    /// A signal for the daemon.
+    Signal(Signal),
+    /// The keeper died.
+    KeeperGone,
+}
+
+/// Parent, children, and the descriptors that tell of them.
+pub struct Family {
+    keeper: Option<Keeper>,
+    signals: SignalFd,
+    /// What wakes the daemon: the keeper's socket, signals, and pidfds without a keeper.
+    main: Option<AsyncFd<Epoll>>,
+    epoll: Option<Epoll>,
+    /// With a keeper: pidfds, only looked at after it said something.
+    pidfds: Option<Epoll>,
+    watched: HashMap<RunId, Pid>,
+    /// With a keeper: ends that were asked for and are not told yet.
+    asked: HashSet<RunId>,
+}
+
+struct Keeper {
+    socket: OwnedFd,
+    starts: u32,
+    pid: i32,
+    /// Messages that found the socket full, in order. Bounded by the number of living runs.
+    unsent: VecDeque<ToKeeper>,
+    /// A message came that may stand for several ends.
+    look: bool,
+}
+
+/// Says the exit code to the keeper at the very end.
+pub struct Farewell(Option<OwnedFd>);
+
+/// Says once that everything is ready.
+pub struct Ready {
+    socket: Option<OwnedFd>,
+    detach: bool,
+}
+
+impl Farewell {
+    /// The keeper ends with this code as soon as the daemon is gone.
+    pub fn say(&self, code: i32) {
+        if let Some(socket) = &self.0 {
+            // A keeper that is gone needs no farewell.
+            let _ = keeper_proto::send(socket.as_fd(), &ToKeeper::Final { code });
+        }
+    }
+}
+
+impl Ready {
+    /// Releases a waiting launcher; with `detach`, both processes let go of the terminal.
+    pub fn say(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            let _ = keeper_proto::send(socket.as_fd(), &ToKeeper::Ready { detach: self.detach });
+        }
+        if self.detach {
+            let _ = process::detach_stdio();
+        }
+    }
+}
+
+impl Family {
+    /// Below the keeper that started this process: takes over its socket and waits for its hello.
+    ///
+    /// # Errors
+    /// There is no keeper, or it speaks another version.
+    pub fn under_keeper() -> io::Result<Family> {
+        let socket = keeper_proto::inherited_socket()?;
+        let (starts, pid) = keeper_proto::wait_hello(socket.as_fd())?;
+        let keeper = Keeper { socket, starts, pid, unsent: VecDeque::new(), look: false };
+        Family::new(Some(keeper))
+    }
+
+    /// Without a keeper.
+    ///
+    /// # Errors
+    /// The kernel refuses a descriptor.
+    pub fn alone() -> io::Result<Family> {
+        Family::new(None)
+    }
+
+    fn new(keeper: Option<Keeper>) -> io::Result<Family> {
+        signals::ignore(Signal::PIPE)?;
+        let signals = SignalFd::new(&HANDLED)?;
+        let epoll = Epoll::new()?;
+        epoll.add(signals.as_fd(), SIGNALS, Interest::Read)?;
+        let mut pidfds = None;
+        if let Some(k) = &keeper {
+            epoll.add(k.socket.as_fd(), KEEPER, Interest::Read)?;
+            pidfds = Some(Epoll::new()?);
+        }
+        Ok(Family {
+            keeper,
+            signals,
+            main: None,
+            epoll: Some(epoll),
+            pidfds,
+            watched: HashMap::new(),
+            asked: HashSet::new(),
+        })
+    }
+
+    /// How often the keeper started the daemon; 0 without one.
+    pub fn starts(&self) -> u32 {
+        self.keeper.as_ref().map_or(0, |k| k.starts)
+    }
+
+    /// *The* pid: the keeper's, or our own.
+    pub fn pid(&self) -> i32 {
+        self.keeper.as_ref().map_or_else(process::pid, |k| k.pid)
+    }
+
+    /// For the end of the process.
+    pub fn farewell(&self) -> Farewell {
+        Farewell(self.socket_copy())
+    }
+
+    /// For the moment when everything runs.
+    pub fn ready(&self, detach: bool) -> Ready {
+        Ready { socket: self.socket_copy(), detach }
+    }
+
+    fn socket_copy(&self) -> Option<OwnedFd> {
+        self.keeper.as_ref().and_then(|k| k.socket.try_clone().ok())
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        if self.keeper.is_some() { Method::Keeper } else { Method::Own }
+    }
+
+    pub(crate) fn report_fd(&self) -> Option<RawFd> {
+        self.keeper.as_ref().map(|k| k.socket.as_raw_fd())
+    }
+
+    /// Joins the runtime of the calling thread.
+    // The replacement is unsafe because of types that could close the descriptor or name another one;
+    // Epoll owns its descriptor for its whole life.
+    #[allow(deprecated)]
+    pub(crate) fn join_runtime(&mut self) -> io::Result<()> {
+        if let Some(epoll) = self.epoll.take() {
+            self.main = Some(AsyncFd::new(epoll)?);
+        }
+        Ok(())
+    }
+
+    /// Completes when [`Family::take`] has something to give.
+    pub(crate) async fn readable(&self) {
+        match &self.main {
+            Some(main) => match main.readable().await {
+                Ok(mut guard) => guard.clear_ready(),
+                Err(_) => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Looks after a process from now on.
+    pub(crate) fn watch(&mut self, run: RunId, pid: Pid, pidfd: &OwnedFd) -> io::Result<()> {
+        self.watched.insert(run, pid);
+        match (&self.pidfds, &self.main) {
+            (Some(epoll), _) => epoll.add(pidfd.as_fd(), run.0, Interest::Read),
+            (None, Some(main)) => main.get_ref().add(pidfd.as_fd(), run.0, Interest::Read),
+            (None, None) => Err(io::Error::other("the family has no runtime yet")),
+        }
+    }
+
+    /// Its end is known.
+    pub(crate) fn unwatch(&mut self, run: RunId, pidfd: &OwnedFd) {
+        self.watched.remove(&run);
+        self.asked.remove(&run);
+        let epoll = self.pidfds.as_ref().or(self.main.as_ref().map(AsyncFd::get_ref));
+        if let Some(epoll) = epoll {
+            // It was added once and is open still; an error could only mean that it is gone.
+            let _ = epoll.remove(pidfd.as_fd());
+        }
+    }
+
+    /// Lets the zombie go.
+    pub(crate) fn settle(&mut self, run: RunId, pid: Pid) -> io::Result<()> {
+        match &mut self.keeper {
+            Some(_) => self.send(ToKeeper::Ack { pid: pid.0, run: run.0 }),
+            None => reap::reap(pid).map(|_| ()),
+        }
+    }
+
+    /// The processes that a daemon before this one left with the keeper. Waits for the answer; ends that
+    /// are told meanwhile are settled, nobody waits for them.
+    pub(crate) async fn leftovers(&mut self) -> io::Result<Vec<(RunId, Pid)>> {
+        if self.starts() < 2 {
+            return Ok(Vec::new());
+        }
+        self.send(ToKeeper::List)?;
+        let mut living = Vec::new();
+        loop {
+            let Some(keeper) = &self.keeper else { return Ok(living) };
+            match keeper_proto::recv(keeper.socket.as_fd()) {
+                Ok(Some(ToDaemon::Living { pid, run })) => living.push((RunId(run), Pid(pid))),
+                Ok(Some(ToDaemon::LivingEnd)) => return Ok(living),
+                Ok(Some(ToDaemon::Exit { pid, run, .. })) => {
+                    living.retain(|(r, _)| *r != RunId(run));
+                    self.settle(RunId(run), Pid(pid))?;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.readable().await,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn send(&mut self, message: ToKeeper) -> io::Result<()> {
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        keeper.unsent.push_back(message);
+        self.flush()
+    }
+
+    /// Sends what waits, until the socket is full; then waits for room.
+    fn flush(&mut self) -> io::Result<()> {
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        while let Some(message) = keeper.unsent.front() {
+            match keeper_proto::send(keeper.socket.as_fd(), message) {
+                Ok(()) => drop(keeper.unsent.pop_front()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => return Err(e),
+            }
+        }
+        let interest = if keeper.unsent.is_empty() { Interest::Read } else { Interest::ReadWrite };
+        match &self.main {
+            Some(main) => main.get_ref().modify(keeper.socket.as_fd(), KEEPER, interest),
+            None => Ok(()),
+        }
+    }
+
+    /// All news there is.
+    pub(crate) fn take(&mut self) -> Vec<Tidings> {
+        let mut news = Vec::new();
+        let mut events = [Event::default(); 64];
+        loop {
+            let n = match &self.main {
+                Some(main) => main.get_ref().wait(&mut events, Some(std::time::Duration::ZERO)).unwrap_or(0),
+                None => 0,
+            };
+            let mut progress = false;
+            for event in &events[..n] {
+                progress |= match event.token() {
+                    KEEPER => self.hear_keeper(&mut news),
+                    SIGNALS => self.hear_signals(&mut news),
+                    run => self.own_child(RunId(run), &mut news),
+                };
+            }
+            if !progress {
+                break;
+            }
+        }
+        self.look_at_pidfds();
+        news
+    }
+
+    fn hear_keeper(&mut self, news: &mut Vec<Tidings>) -> bool {
+        let _ = self.flush();
+        let Some(keeper) = &mut self.keeper else { return false };
+        let before = news.len();
+        loop {
+            match keeper_proto::recv(keeper.socket.as_fd()) {
+                Ok(Some(message)) => keeper.look |= translate(message, news),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(None) | Err(_) => {
+                    if let Some(main) = &self.main {
+                        let _ = main.get_ref().remove(keeper.socket.as_fd());
+                    }
+                    news.push(Tidings::KeeperGone);
+                    break;
+                }
+            }
+        }
+        news.len() > before
+    }
+
+    fn hear_signals(&mut self, news: &mut Vec<Tidings>) -> bool {
+        let before = news.len();
+        while let Ok(Some(info)) = self.signals.read() {
+            news.push(Tidings::Signal(info.signal));
+        }
+        news.len() > before
+    }
+
+    /// Without a keeper: a child's pidfd is readable.
+    fn own_child(&mut self, run: RunId, news: &mut Vec<Tidings>) -> bool {
+        let Some(pid) = self.watched.get(&run).copied() else { return false };
+        // Told once: the zombie would stay readable until the run is unwatched.
+        self.watched.remove(&run);
+        let exit = match reap::peek(pid) {
+            Ok(Some(exit)) => exit,
+            Ok(None) | Err(_) => Exit::Unknown,
+        };
+        news.push(Tidings::Ended { run, pid, exit });
+        true
+    }
+
+    /// With a keeper: asks for ends whose signals came together with one that was told.
+    fn look_at_pidfds(&mut self) {
+        let due = self.keeper.as_mut().is_some_and(|k| std::mem::take(&mut k.look));
+        let Some(pidfds) = self.pidfds.as_ref().filter(|_| due) else { return };
+        let mut events = [Event::default(); 256];
+        let n = pidfds.wait(&mut events, Some(std::time::Duration::ZERO)).unwrap_or(0);
+        for event in &events[..n] {
+            let run = RunId(event.token());
+            if let Some(pid) = self.watched.get(&run).copied().filter(|_| self.asked.insert(run)) {
+                let _ = self.send(ToKeeper::Ask { pid: pid.0 });
+            }
+        }
+    }
+}
+
+/// The keeper's words in ours; true when other ends may hide behind this one.
+fn translate(message: ToDaemon, news: &mut Vec<Tidings>) -> bool {
+    match message {
+        ToDaemon::Exit { pid, run, exit } => {
+            news.push(Tidings::Ended { run: RunId(run), pid: Pid(pid), exit });
+            true
+        }
+        ToDaemon::Nudge => true,
+        ToDaemon::Signal { signal, .. } => {
+            news.push(Tidings::Signal(signal));
+            false
+        }
+        ToDaemon::Hello { .. }
+        | ToDaemon::Living { .. }
+        | ToDaemon::LivingEnd
+        | ToDaemon::Stranger { .. } => false,
+    }
+}

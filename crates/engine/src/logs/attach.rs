@@ -1,0 +1,321 @@
+//! What happens on the spawn thread before a run: FIFOs and targets are opened, so that a failure is
+//! the start's failure, and handed to the pump.
+
+use super::device::DeviceSink;
+use super::fifo::{self, Fifo};
+use super::file::{self, FileSink};
+use super::ledger::Ledger;
+use super::orders::Cmd;
+use super::sink::Body;
+use super::streams::{Lane, Place, Streams};
+use super::{Inode, Logs, Registry, Shared, SinkId, auto, hash, lock, make_private_folder, rotate};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use supers_core::exit::{Stage, StartError};
+use supers_core::ids::UnitId;
+use supers_core::spec::{Output, Sink, Target};
+use supers_os::error_text;
+
+/// Key of a merged standard error.
+const MERGED: u64 = 1;
+/// How often a file may be renamed under our hands while it is opened.
+const TRIES: u32 = 20;
+
+/// What the pump gets for one stream.
+pub(super) struct LaneSetup {
+    pub(super) fifo: Arc<Fifo>,
+    pub(super) sink: SinkId,
+    /// The open target, unless the pump has it already.
+    pub(super) fresh: Option<Body>,
+    pub(super) strip: bool,
+    pub(super) max_bytes: u64,
+    pub(super) backups: u32,
+}
+
+/// What the pump gets for one unit.
+pub(super) struct Setup {
+    pub(super) unit: UnitId,
+    pub(super) lanes: [Option<LaneSetup>; 2],
+}
+
+/// A target that was opened, or found open.
+struct Opened {
+    sink: SinkId,
+    place: Place,
+    inode: Inode,
+    fresh: Option<Body>,
+}
+
+impl Logs {
+    /// Makes a unit ready to write: called before each run, on the spawn thread. FIFOs and files are
+    /// opened at the first call and when `output` or `owner` changed, else the same streams come back.
+    ///
+    /// `name` is the unit's full name; `owner` is given the FIFOs, so that its program can open
+    /// /dev/stdout; `make_dirs` makes missing folders above a log file.
+    ///
+    /// # Errors
+    /// [`Stage::Output`] with a sentence that names the path.
+    pub fn attach(
+        &self,
+        unit: UnitId,
+        name: &str,
+        output: &Output,
+        owner: Option<(u32, u32)>,
+        make_dirs: bool,
+    ) -> Result<Arc<Streams>, StartError> {
+        let shared = &*self.shared;
+        let _alone = lock(&shared.attaching);
+        let keys = [key(&output.stdout), output.stderr.as_ref().map_or(MERGED, key)];
+        let old = self.streams(unit);
+        if let Some(old) = &old
+            && old.keys == keys
+            && old.owner == owner
+        {
+            // The FIFOs live on without their names; the folder is for those that come after us.
+            let _ = make_private_folder(&shared.folder);
+            return Ok(Arc::clone(old));
+        }
+        let mut work = Work {
+            shared,
+            unit,
+            name,
+            escaped: fifo::escape(name),
+            owner,
+            make_dirs,
+            old,
+            done: [None, None],
+        };
+        let lanes = match work.lanes(output, keys) {
+            Ok(lanes) => lanes,
+            Err(e) => {
+                work.undo();
+                return Err(e);
+            }
+        };
+        let streams = Arc::new(Streams { lanes, keys, owner, escaped: work.escaped.into() });
+        let setups = work.done.map(|lane| lane.map(|(setup, _)| setup));
+        lock(&shared.units).insert(unit, Arc::clone(&streams));
+        shared.send(Cmd::Attach(Box::new(Setup { unit, lanes: setups })));
+        Ok(streams)
+    }
+}
+
+/// One attach under way.
+struct Work<'a> {
+    shared: &'a Shared,
+    unit: UnitId,
+    name: &'a str,
+    escaped: String,
+    owner: Option<(u32, u32)>,
+    make_dirs: bool,
+    old: Option<Arc<Streams>>,
+    /// What is to be given to the pump, or given back.
+    done: [Option<(LaneSetup, Inode)>; 2],
+}
+
+impl Work<'_> {
+    fn lanes(&mut self, output: &Output, keys: [u64; 2]) -> Result<[Lane; 2], StartError> {
+        let stdout = self.lane(0, &output.stdout, keys[0])?;
+        let stderr = match &output.stderr {
+            Some(sink) => self.lane(1, sink, keys[1])?,
+            None => Lane::Merged,
+        };
+        Ok([stdout, stderr])
+    }
+
+    /// Gives back what was taken before an error.
+    fn undo(&mut self) {
+        for (_, inode) in self.done.iter_mut().filter_map(Option::take) {
+            lock(&self.shared.registry).release(inode, 1);
+        }
+    }
+
+    fn lane(&mut self, index: usize, sink: &Sink, key: u64) -> Result<Lane, StartError> {
+        let path = match &sink.target {
+            Target::Null => return Ok(Lane::Null),
+            Target::File(path) if path == "/dev/null" => return Ok(Lane::Null),
+            Target::File(path) => Some(PathBuf::from(OsStr::from_bytes(path))),
+            Target::Auto { .. } => self.known_auto(index, key),
+        };
+        let fifo = self.fifo(index)?;
+        let opened = match (&sink.target, path) {
+            (_, Some(path)) => self.open(&path, sink).map_err(|e| failure("open log file", &path, &e))?,
+            (Target::Auto { dir, identifier }, None) => {
+                let dir = PathBuf::from(OsStr::from_bytes(dir));
+                self.open_auto(&dir, identifier, index == 1, sink)
+                    .map_err(|e| failure("make a log file in", &dir, &e))?
+            }
+            (Target::Null | Target::File(_), None) => return Ok(Lane::Null),
+        };
+        let setup = LaneSetup {
+            fifo: Arc::clone(&fifo),
+            sink: opened.sink,
+            fresh: opened.fresh,
+            strip: sink.strip_ansi,
+            max_bytes: sink.max_bytes,
+            backups: sink.backups,
+        };
+        self.done[index] = Some((setup, opened.inode));
+        Ok(Lane::Wired { fifo, place: opened.place })
+    }
+
+    /// The name that was made up for this stream at an earlier attach.
+    fn known_auto(&self, index: usize, key: u64) -> Option<PathBuf> {
+        let old = self.old.as_ref().filter(|old| old.keys[index] == key)?;
+        match &old.lanes[index] {
+            Lane::Wired { place: Place::File(ledger), .. } => Some(ledger.path().into()),
+            Lane::Wired { .. } | Lane::Null | Lane::Merged => None,
+        }
+    }
+
+    fn fifo(&self, index: usize) -> Result<Arc<Fifo>, StartError> {
+        let path = fifo::path(&self.shared.folder, &self.escaped, index == 1);
+        let known = self.old.as_ref().and_then(|old| match &old.lanes[index] {
+            Lane::Wired { fifo, .. } => Some(Arc::clone(fifo)),
+            Lane::Null | Lane::Merged => None,
+        });
+        let made = match known {
+            Some(fifo) => Ok(fifo),
+            None => make_private_folder(&self.shared.folder).and_then(|()| Fifo::open(&path)).map(Arc::new),
+        };
+        let fifo = made.map_err(|e| failure("make the FIFO", &path, &e))?;
+        fifo.give(self.owner).map_err(|e| failure("give away the FIFO", &path, &e))?;
+        Ok(fifo)
+    }
+
+    fn open(&self, path: &Path, sink: &Sink) -> io::Result<Opened> {
+        if let Some(own) = own_descriptor(path) {
+            let device = DeviceSink::own(self.shared.own[own].try_clone()?, path)?;
+            return self.device(device);
+        }
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(meta) if !meta.is_file() => return self.device(DeviceSink::open(path)?),
+            Ok(_) => {}
+            Err(_) => {
+                if self.make_dirs
+                    && let Some(folder) = path.parent()
+                {
+                    fs::create_dir_all(folder)?;
+                }
+            }
+        }
+        let mode = if matches!(sink.target, Target::Auto { .. }) { 0o600 } else { 0o666 };
+        self.regular(path, sink, mode)
+    }
+
+    /// Opens a regular file. Between opening it and looking it up the pump may rotate it away: then the
+    /// name leads to another file, and it is opened again.
+    fn regular(&self, path: &Path, sink: &Sink, mode: u32) -> io::Result<Opened> {
+        {
+            let _still = lock(&self.shared.registry);
+            rotate::repair(path, sink.backups)?;
+        }
+        for _ in 0..TRIES {
+            let file = file::open(path, mode)?;
+            let (inode, meta) = file::inode(&file)?;
+            let mut registry = lock(&self.shared.registry);
+            match fs::metadata(path) {
+                Ok(now) if (now.dev(), now.ino()) == (inode.dev, inode.ino) => {}
+                _ => continue,
+            }
+            if let Some((sink, place)) = registry.acquire(inode) {
+                return Ok(Opened { sink, place, inode, fresh: None });
+            }
+            let ledger = match registry.unwritten(path) {
+                Some(ledger) => {
+                    ledger.resume(&registry, meta.len());
+                    ledger
+                }
+                None => Arc::new(Ledger::new(path.into(), meta.len())),
+            };
+            let body = Body::File(FileSink::new(file, inode, meta.len(), Arc::clone(&ledger), mode));
+            return Ok(insert(&mut registry, inode, Place::File(ledger), body));
+        }
+        Err(io::Error::other("it is renamed all the time"))
+    }
+
+    fn open_auto(&self, dir: &Path, identifier: &str, stderr: bool, sink: &Sink) -> io::Result<Opened> {
+        if self.make_dirs {
+            fs::create_dir_all(dir)?;
+        }
+        let process = self.name.rsplit(':').next().unwrap_or(self.name);
+        let path = auto::make(dir, process, stderr, identifier, self.unit.0)?;
+        self.regular(&path, sink, 0o600)
+    }
+
+    fn device(&self, device: DeviceSink) -> io::Result<Opened> {
+        let (inode, _) = file::inode(device.file())?;
+        let mut registry = lock(&self.shared.registry);
+        if let Some((sink, place)) = registry.acquire(inode) {
+            return Ok(Opened { sink, place, inode, fresh: None });
+        }
+        let place = Place::Device(Arc::clone(device.path()));
+        Ok(insert(&mut registry, inode, place, Body::Device(device)))
+    }
+}
+
+/// The ledger of a file that no unit of this daemon has written to.
+pub(super) fn unattached(shared: &Shared, sink: &Sink) -> Option<Arc<Ledger>> {
+    let Target::File(path) = &sink.target else { return None };
+    let path = Path::new(OsStr::from_bytes(path));
+    let size = match fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => return None,
+        Ok(meta) => {
+            let inode = Inode { dev: meta.dev(), ino: meta.ino() };
+            if let Some(Place::File(ledger)) = lock(&shared.registry).place(inode) {
+                return Some(ledger);
+            }
+            meta.len()
+        }
+        // Not there yet: nothing to read, but it may come.
+        Err(_) => 0,
+    };
+    let mut registry = lock(&shared.registry);
+    if let Some(ledger) = registry.unwritten(path) {
+        return Some(ledger);
+    }
+    let ledger = Arc::new(Ledger::new(path.into(), size));
+    registry.unwritten.push(Arc::downgrade(&ledger));
+    Some(ledger)
+}
+
+fn insert(registry: &mut Registry, inode: Inode, place: Place, body: Body) -> Opened {
+    let sink = registry.insert(inode, place.clone());
+    Opened { sink, place, inode, fresh: Some(body) }
+}
+
+/// Which of the daemon's own descriptors a path names.
+fn own_descriptor(path: &Path) -> Option<usize> {
+    match path.to_str()? {
+        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(0),
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(1),
+        _ => None,
+    }
+}
+
+/// A fingerprint of one stream's settings.
+fn key(sink: &Sink) -> u64 {
+    let (kind, text, more) = match &sink.target {
+        Target::Null => ("null", &b""[..], ""),
+        Target::File(path) => ("file", path.as_slice(), ""),
+        Target::Auto { dir, identifier } => ("auto", dir.as_slice(), identifier.as_str()),
+    };
+    let numbers = format!("{kind}\0{}\0{}\0{}\0{more}\0", sink.max_bytes, sink.backups, sink.strip_ansi);
+    let mut bytes = numbers.into_bytes();
+    bytes.extend_from_slice(text);
+    hash(&bytes)
+}
+
+fn failure(what: &str, path: &Path, e: &io::Error) -> StartError {
+    StartError {
+        stage: Stage::Output,
+        errno: e.raw_os_error().unwrap_or(0),
+        text: format!("{what} {path:?}: {}", error_text(e)),
+    }
+}

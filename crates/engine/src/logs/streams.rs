@@ -1,0 +1,102 @@
+//! The output streams of one unit, as the rest of the engine holds them.
+
+use super::fifo::Fifo;
+use super::ledger::Ledger;
+use super::reader::LogReader;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use supers_core::control::Stream;
+use supers_os::pipe;
+
+/// Standard output and standard error of one unit; the same over all its runs while its output
+/// settings stay.
+pub struct Streams {
+    /// Standard output first.
+    pub(super) lanes: [Lane; 2],
+    /// Fingerprints of the settings, to see whether they changed.
+    pub(super) keys: [u64; 2],
+    pub(super) owner: Option<(u32, u32)>,
+    /// The base of the FIFOs' names.
+    pub(super) escaped: Box<str>,
+}
+
+/// One stream.
+pub(super) enum Lane {
+    /// Dropped by the kernel; no FIFO.
+    Null,
+    /// Standard error that goes where standard output goes.
+    Merged,
+    /// Through a FIFO.
+    Wired { fifo: Arc<Fifo>, place: Place },
+}
+
+/// What a stream ends in.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// A regular file and its backups.
+    File(Arc<Ledger>),
+    /// Something that cannot be read back.
+    Device(Arc<PathBuf>),
+}
+
+impl Streams {
+    /// The descriptor for one run's standard output: a fresh blocking description, so that nothing a
+    /// program does to it reaches another run.
+    pub fn stdout_writer(&self) -> io::Result<OwnedFd> {
+        writer(&self.lanes[0])
+    }
+
+    /// The same for standard error; `stdout` is this run's standard output, which is shared when both
+    /// streams are one.
+    pub fn stderr_writer(&self, stdout: &OwnedFd) -> io::Result<OwnedFd> {
+        match &self.lanes[1] {
+            Lane::Merged => stdout.try_clone(),
+            lane @ (Lane::Null | Lane::Wired { .. }) => writer(lane),
+        }
+    }
+
+    /// Output was written that is not in its target yet.
+    pub fn pending(&self) -> bool {
+        self.lanes.iter().any(|lane| match lane {
+            Lane::Wired { fifo, .. } => fifo.pending(),
+            Lane::Null | Lane::Merged => false,
+        })
+    }
+
+    /// The file or device in use, with `AUTO` resolved; `None` when the stream is dropped.
+    pub fn path(&self, stream: Stream) -> Option<PathBuf> {
+        match self.place(stream)? {
+            Place::File(ledger) => Some(ledger.path().into()),
+            Place::Device(path) => Some(path.as_ref().clone()),
+        }
+    }
+
+    /// Reads the stream back; `None` when it is dropped or goes to a device.
+    pub fn reader(&self, stream: Stream) -> Option<LogReader> {
+        match self.place(stream)? {
+            Place::File(ledger) => Some(LogReader(Arc::clone(ledger))),
+            Place::Device(_) => None,
+        }
+    }
+
+    fn place(&self, stream: Stream) -> Option<&Place> {
+        let index = match (stream, &self.lanes[1]) {
+            (Stream::Stdout, _) | (Stream::Stderr, Lane::Merged) => 0,
+            (Stream::Stderr, Lane::Null | Lane::Wired { .. }) => 1,
+        };
+        match &self.lanes[index] {
+            Lane::Wired { place, .. } => Some(place),
+            Lane::Null | Lane::Merged => None,
+        }
+    }
+}
+
+fn writer(lane: &Lane) -> io::Result<OwnedFd> {
+    match lane {
+        Lane::Wired { fifo, .. } => pipe::reopen(fifo.as_fd()),
+        Lane::Null | Lane::Merged => Ok(OpenOptions::new().write(true).open("/dev/null")?.into()),
+    }
+}

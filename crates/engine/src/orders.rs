@@ -1,0 +1,346 @@
+//! What doors ask of the engine, and how each request is carried out.
+
+use crate::engine::Engine;
+use crate::handle::unknown;
+use crate::sources::{Fresh, findings, wanted};
+use crate::tickets::{RowMsg, Waiting, ticket};
+use std::collections::BTreeSet;
+use supers_config::Loaded;
+use supers_core::control::{Caller, NewUnit, Order, Outcome, PlanItem, PlanView, Refusal, Row, Verb};
+use supers_core::fleet::{Plan, plan, select};
+use supers_core::ids::{Pid, UnitId};
+use supers_core::proc::{Event, Want};
+use tokio::sync::{mpsc, oneshot};
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+/// Rows of an order.
+pub(crate) type RowsRx = mpsc::Receiver<RowMsg>;
+
+/// A request from a door.
+pub(crate) enum Ask {
+    Order { caller: Caller, order: Order, reply: Reply<RowsRx> },
+    Reload { caller: Caller, dry_run: bool, reply: Reply<PlanView> },
+    Add { caller: Caller, unit: NewUnit, reply: Reply<RowsRx> },
+    Shutdown { caller: Caller, reply: Reply<()> },
+}
+
+/// What goes on when the configuration was read.
+pub(crate) enum After {
+    Order { order: Order, reply: Reply<RowsRx> },
+    Reload { dry_run: bool, reply: Option<Reply<PlanView>> },
+    Add { unit: NewUnit, reply: Reply<RowsRx> },
+}
+
+impl After {
+    /// The unit whose file must be written before the read.
+    pub(crate) fn new_unit(&self) -> Option<&NewUnit> {
+        match self {
+            After::Add { unit, .. } => Some(unit),
+            After::Order { .. } | After::Reload { .. } => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Takes a request. Those that use the files' present text first have them read.
+    pub(crate) fn asked(&mut self, ask: Ask) {
+        let refuse = self.fleet.is_stopping();
+        match ask {
+            Ask::Order { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
+            Ask::Reload { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
+            Ask::Add { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
+            Ask::Order { caller, order, reply } => {
+                self.audit(&caller, &format!("{} {}", verb_word(order.verb), order.names.join(" ")));
+                match order.verb {
+                    Verb::Start | Verb::Restart => self.sources.read_for(After::Order { order, reply }),
+                    Verb::Stop | Verb::Reload | Verb::Signal(_) => {
+                        let rows = self.carry_out(&order, &BTreeSet::new());
+                        drop(reply.send(rows));
+                    }
+                }
+            }
+            Ask::Reload { caller, dry_run, reply } => {
+                self.audit(&caller, if dry_run { "reload --dry-run" } else { "reload" });
+                self.sources.read_for(After::Reload { dry_run, reply: Some(reply) });
+            }
+            Ask::Add { caller, unit, reply } => {
+                self.audit(&caller, &format!("add {}", unit.name));
+                self.sources.read_for(After::Add { unit, reply });
+            }
+            Ask::Shutdown { caller, reply } => {
+                self.audit(&caller, "shutdown");
+                self.shut_down();
+                drop(reply.send(Ok(())));
+            }
+        }
+    }
+
+    fn audit(&self, caller: &Caller, what: &str) {
+        self.journal.info(self.now, &format!("{what} (asked by {} through {})", caller.who, caller.door));
+    }
+
+    /// The configuration was read: go on with what waited for it.
+    pub(crate) fn read_done(&mut self, fresh: Fresh) {
+        let Fresh { loaded, then, written } = fresh;
+        for after in then {
+            match after {
+                After::Order { order, reply } => drop(reply.send(self.order_with(&order, &loaded))),
+                After::Reload { dry_run, reply } => {
+                    let view = self.reload_with(&loaded, dry_run);
+                    if let Some(reply) = reply {
+                        drop(reply.send(view));
+                    }
+                }
+                After::Add { unit, reply } => {
+                    let rows = match &written {
+                        Err(text) => Err(Refusal::Failed { text: text.clone() }),
+                        Ok(()) => self.order_with(&start_order(&unit.name), &loaded),
+                    };
+                    drop(reply.send(rows));
+                }
+            }
+        }
+        self.sources.taken();
+    }
+
+    /// Start or restart with the files' present text: named units that are new appear, named units
+    /// that changed take their new description.
+    fn order_with(&mut self, order: &Order, loaded: &Loaded) -> Result<RowsRx, Refusal> {
+        if self.fleet.is_stopping() {
+            return Err(Refusal::ShuttingDown);
+        }
+        let mut fresh = BTreeSet::new();
+        if !loaded.fatal {
+            let plan = plan(&self.fleet, wanted(loaded));
+            self.adopt_named(order, plan, &mut fresh);
+        }
+        self.carry_out(order, &fresh)
+    }
+
+    fn adopt_named(&mut self, order: &Order, plan: Plan, fresh: &mut BTreeSet<UnitId>) {
+        let mut new = Vec::new();
+        for (spec, origin) in plan.added {
+            if order.names.iter().any(|n| names_spec(n, &spec)) {
+                new.extend(self.fleet.add(spec, origin, self.now));
+            }
+        }
+        if !new.is_empty() {
+            self.fleet.link();
+            fresh.extend(new);
+        }
+        let Ok(named) = select(&self.fleet, &order.names) else { return };
+        for (id, (spec, origin)) in plan.changed {
+            let up = self.fleet.get(id).is_some_and(|s| !s.unit.state.is_down());
+            // `start` of one that is up changes nothing; `restart` takes the new text on its way.
+            if named.contains(&id) && (order.verb == Verb::Restart || !up) {
+                fresh.insert(id);
+                self.fleet.replace(id, spec, origin, self.now, &mut self.deeds);
+            }
+        }
+        self.fleet.link();
+    }
+
+    /// Gives the order to the fleet and lines up the answers.
+    fn carry_out(&mut self, order: &Order, fresh: &BTreeSet<UnitId>) -> Result<RowsRx, Refusal> {
+        let ids = select(&self.fleet, &order.names)
+            .map_err(|name| unknown(&name, self.fleet.full_names().into_iter()))?;
+        if matches!(order.verb, Verb::Signal(_)) && order.verb.signal().is_none() {
+            return Err(Refusal::BadRequest { text: "there is no such signal".into() });
+        }
+        let (tx, rx) = mpsc::channel(ids.len().max(1));
+        let mut act = Vec::new();
+        for id in ids {
+            let changed = fresh.contains(&id);
+            if let Some(row) = self.at_once(id, order, changed) {
+                if let (Outcome::Signalled, Some(signal)) = (row.outcome, order.verb.signal()) {
+                    self.fleet.each(&[id], &Event::Signal(signal), self.now, &mut self.deeds);
+                }
+                let _ = tx.try_send(RowMsg { row, tail_of: None });
+            } else {
+                self.line_up(id, order, changed, &tx);
+                act.push(id);
+            }
+        }
+        self.act(order.verb, &act, fresh);
+        Ok(rx)
+    }
+
+    /// The row for an order that has nothing to do for this unit.
+    fn at_once(&self, id: UnitId, order: &Order, changed: bool) -> Option<Row> {
+        let slot = self.fleet.get(id)?;
+        let state = &slot.unit.state;
+        let pid = state.pid().map_or(0, |Pid(p)| p);
+        let row = |outcome, detail: &str| {
+            let (name, detail) = (slot.spec.full_name(), detail.to_owned());
+            Some(Row { name, outcome, detail, pid, changed, tail: Vec::new() })
+        };
+        let up = state.run().is_some() && slot.unit.want == Want::Up;
+        match order.verb {
+            Verb::Start if up && !changed => {
+                if state.is_starting() && order.wait {
+                    None
+                } else {
+                    row(Outcome::AlreadyRunning, "")
+                }
+            }
+            Verb::Stop if state.is_down() => row(Outcome::NotRunning, ""),
+            Verb::Signal(_) | Verb::Reload if pid == 0 => row(Outcome::NotRunning, ""),
+            Verb::Reload if slot.spec.reload_exec.is_empty() => {
+                row(Outcome::Failed, "its description names no reload command (ExecReload=)")
+            }
+            Verb::Signal(_) => row(Outcome::Signalled, ""),
+            Verb::Start | Verb::Stop | Verb::Restart | Verb::Reload => None,
+        }
+    }
+
+    fn line_up(&mut self, id: UnitId, order: &Order, changed: bool, tx: &mpsc::Sender<RowMsg>) {
+        let Some(slot) = self.fleet.get(id) else { return };
+        let name = slot.spec.full_name();
+        if !order.wait {
+            let row = Row {
+                name,
+                outcome: Outcome::Accepted,
+                detail: String::new(),
+                pid: 0,
+                changed,
+                tail: vec![],
+            };
+            let _ = tx.try_send(RowMsg { row, tail_of: None });
+            return;
+        }
+        // A start that is under way already counts: it is what was asked for, or began with the new
+        // description a moment ago.
+        let before = if (order.verb == Verb::Start || changed) && slot.unit.state.is_starting() {
+            supers_core::ids::RunId(slot.unit.run.0.saturating_sub(1))
+        } else {
+            slot.unit.run
+        };
+        let until = order.timeout().map(|t| self.now.mono + t);
+        let waiting = Waiting {
+            ticket: ticket(order.verb, before),
+            name,
+            changed,
+            until,
+            look_at: None,
+            tx: tx.clone(),
+        };
+        self.tickets.add(id, waiting);
+        self.touched.insert(id);
+    }
+
+    fn act(&mut self, verb: Verb, ids: &[UnitId], fresh: &BTreeSet<UnitId>) {
+        let now = self.now;
+        match verb {
+            Verb::Start => self.fleet.start(ids, now, &mut self.deeds),
+            Verb::Stop => self.fleet.stop(ids, now, &mut self.deeds),
+            Verb::Restart => {
+                let is_down = |id: &UnitId| self.fleet.get(*id).is_some_and(|s| s.unit.state.is_down());
+                let (down, up): (Vec<UnitId>, Vec<UnitId>) = ids.iter().partition(|id| is_down(id));
+                // Those with a new description are on their way round already.
+                let round: Vec<UnitId> = up.into_iter().filter(|id| !fresh.contains(id)).collect();
+                self.fleet.restart(&round, now, &mut self.deeds);
+                self.fleet.start(&down, now, &mut self.deeds);
+            }
+            Verb::Reload => self.fleet.each(ids, &Event::Reload, now, &mut self.deeds),
+            Verb::Signal(_) => {}
+        }
+    }
+
+    fn reload_with(&mut self, loaded: &Loaded, dry_run: bool) -> Result<PlanView, Refusal> {
+        let findings = findings(loaded);
+        if loaded.fatal {
+            let text = findings.join("\n");
+            self.journal.warn(self.now, &format!("reload refused, nothing was changed: {text}"));
+            return Err(Refusal::Config { text });
+        }
+        let plan = plan(&self.fleet, wanted(loaded));
+        let mut view = self.describe(&plan);
+        view.findings = findings;
+        view.applied = !dry_run;
+        if !dry_run {
+            self.apply(plan);
+        }
+        Ok(view)
+    }
+
+    fn describe(&self, plan: &Plan) -> PlanView {
+        let item = |id: &UnitId, deed: &str| {
+            let slot = self.fleet.get(*id)?;
+            let pid = slot.unit.state.pid().map_or(0, |Pid(p)| p);
+            Some(PlanItem { name: slot.spec.full_name(), pid, deed: deed.into() })
+        };
+        let changed = plan.changed.iter().filter_map(|(id, (spec, _))| {
+            let slot = self.fleet.get(*id)?;
+            let deed = match (slot.unit.want, spec.refused.is_some(), slot.unit.state.pid().is_some()) {
+                (_, true, _) => "refused",
+                (Want::Up, false, true) => "restart",
+                (Want::Up, false, false) => "start",
+                (Want::Down, false, _) => "stays stopped",
+            };
+            item(id, deed)
+        });
+        let kept =
+            plan.kept.iter().filter_map(|(id, _)| item(id, "keeps running, its new description is broken"));
+        let added = plan.added.iter().map(|(spec, _)| {
+            let deed = match (spec.refused.is_some(), spec.autostart) {
+                (true, _) => "refused",
+                (false, true) => "start",
+                (false, false) => "stays stopped",
+            };
+            PlanItem { name: spec.full_name(), pid: 0, deed: deed.into() }
+        });
+        PlanView {
+            added: added.collect(),
+            changed: changed.chain(kept).collect(),
+            removed: plan.removed.iter().filter_map(|id| item(id, "stop")).collect(),
+            unchanged: u32::try_from(plan.same.len()).unwrap_or(u32::MAX),
+            findings: Vec::new(),
+            applied: false,
+        }
+    }
+
+    /// Applies a plan: only what it names is touched.
+    fn apply(&mut self, plan: Plan) {
+        let now = self.now;
+        for id in plan.removed {
+            self.fleet.remove(id, now, &mut self.deeds);
+        }
+        for (id, (spec, origin)) in plan.changed.into_iter().chain(plan.same) {
+            self.fleet.replace(id, spec, origin, now, &mut self.deeds);
+        }
+        let mut start = Vec::new();
+        for (spec, origin) in plan.added {
+            // Broken ones are "started" too: they become FATAL with their reason.
+            let wanted = spec.autostart || spec.refused.is_some();
+            let id = self.fleet.add(spec, origin, now);
+            start.extend(id.filter(|_| wanted));
+        }
+        self.fleet.link();
+        self.fleet.boot_these(&start, now, &mut self.deeds);
+    }
+}
+
+fn start_order(name: &str) -> Order {
+    Order { verb: Verb::Start, names: vec![name.to_owned()], wait: true, timeout_ms: None }
+}
+
+/// The name as typed means this unit, or its program or group.
+fn names_spec(typed: &str, spec: &supers_core::spec::Spec) -> bool {
+    let bare = typed.strip_suffix(".service").unwrap_or(typed);
+    let group = bare.strip_suffix(":*").or(bare.strip_suffix(':'));
+    bare == spec.full_name()
+        || bare == spec.name
+        || bare == spec.program
+        || group == Some(spec.group.as_str())
+}
+
+fn verb_word(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Start => "start",
+        Verb::Stop => "stop",
+        Verb::Restart => "restart",
+        Verb::Reload => "reload",
+        Verb::Signal(_) => "signal",
+    }
+}

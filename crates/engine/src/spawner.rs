@@ -1,0 +1,202 @@
+//! The spawn thread: everything between the wish to start and the first instruction of the program.
+//!
+//! It has a thread of its own because a vfork that meets a dead file system, a user look-up or a log
+//! folder on a slow disk must not stop the engine. Requests are done in order; each is answered once.
+
+use crate::environ::{self, Daemon};
+use crate::logs::{Logs, Streams};
+use bstr::BString;
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use supers_core::exit::{Stage, StartError};
+use supers_core::ids::{Pid, RunId, UnitId};
+use supers_core::proc::Exe;
+use supers_core::spec::{Command, Context, Spec};
+use supers_os::spawn::{Child, Creds, Method, Plan, Report, Session, resolve, spawn};
+use supers_os::users;
+use tokio::sync::mpsc;
+
+/// Starts that may wait in line. More are refused with a reason (a start is tried again by its
+/// policy), so a flood cannot grow memory.
+const QUEUE: usize = 1 << 16;
+
+/// A wish to start one process.
+pub(crate) struct Request {
+    pub unit: UnitId,
+    pub run: RunId,
+    pub exe: Exe,
+    pub spec: Arc<Spec>,
+    /// The unit's main process, for MAINPID.
+    pub main: Option<Pid>,
+}
+
+/// What became of it.
+pub(crate) struct Done {
+    pub unit: UnitId,
+    pub run: RunId,
+    pub exe: Exe,
+    pub result: Result<Started, StartError>,
+}
+
+/// A process that runs.
+pub(crate) struct Started {
+    pub child: Child,
+    pub streams: Arc<Streams>,
+    /// The writing end of its standard input.
+    pub stdin: Option<OwnedFd>,
+}
+
+/// What the thread needs to know.
+pub(crate) struct Setup {
+    pub logs: Logs,
+    pub daemon: Daemon,
+    pub method: Method,
+    /// The keeper's socket, on which a child reports its birth.
+    pub report: Option<RawFd>,
+    /// The daemon's own oom_score_adj is not 0, so each child sets its own.
+    pub reset_oom: bool,
+}
+
+/// The handle to the thread.
+pub(crate) struct Spawner {
+    tx: SyncSender<Request>,
+}
+
+impl Spawner {
+    /// Starts the thread `spawn`.
+    pub(crate) fn start(setup: Setup) -> std::io::Result<(Spawner, mpsc::Receiver<Done>)> {
+        let (tx, rx) = sync_channel(QUEUE);
+        let (done_tx, done_rx) = mpsc::channel(1024);
+        std::thread::Builder::new()
+            .name("spawn".into())
+            .stack_size(256 << 10)
+            .spawn(move || run(&setup, &rx, &done_tx))?;
+        Ok((Spawner { tx }, done_rx))
+    }
+
+    /// Lines up a start. `Err` gives the request back, with the reason.
+    pub(crate) fn request(&self, request: Request) -> Result<(), (Request, StartError)> {
+        self.tx.try_send(request).map_err(|e| {
+            let (request, why) = match e {
+                TrySendError::Full(r) => (r, "too many starts are waiting"),
+                TrySendError::Disconnected(r) => (r, "the spawn thread has ended"),
+            };
+            (request, StartError { stage: Stage::Fork, errno: 0, text: why.into() })
+        })
+    }
+}
+
+fn run(setup: &Setup, requests: &Receiver<Request>, done: &mpsc::Sender<Done>) {
+    while let Ok(request) = requests.recv() {
+        let result = start_one(setup, &request);
+        let Request { unit, run, exe, .. } = request;
+        // The engine always takes these, so waiting for room cannot lock up.
+        if done.blocking_send(Done { unit, run, exe, result }).is_err() {
+            return;
+        }
+    }
+}
+
+/// The command line that `exe` names.
+fn command(spec: &Spec, exe: Exe) -> Option<&Command> {
+    match exe {
+        Exe::Main(n) => spec.exec.get(n),
+        Exe::Stop(n) => spec.stop_exec.get(n),
+        Exe::Reload(n) => spec.reload_exec.get(n),
+    }
+}
+
+fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
+    let spec = &*request.spec;
+    let context = &spec.context;
+    let command = command(spec, request.exe).ok_or_else(|| fault(Stage::Command, "command is empty"))?;
+    if let Some(why) = &command.fault {
+        return Err(fault(Stage::Command, why));
+    }
+    let user = environ::find_user(context)?;
+    let mut env = environ::build(&setup.daemon, spec, user.as_ref())?;
+    if let Some(Pid(pid)) = request.main {
+        env.set(b"MAINPID", pid.to_string().as_bytes());
+    }
+    let words = environ::words(command, &env)?;
+    let first = words.first().ok_or_else(|| fault(Stage::Command, "command is empty"))?;
+    let program = resolve(first.as_ref(), env.get(b"PATH"))?;
+
+    let ids = user.as_ref().map(|u| (u.user.uid, u.gid));
+    let streams = setup.logs.attach(request.unit, &spec.full_name(), &spec.output, ids, true)?;
+    let output = |e: std::io::Error| os_fault(Stage::Output, "open the output pipe", &e);
+    let stdout = streams.stdout_writer().map_err(output)?;
+    let stderr = streams.stderr_writer(&stdout).map_err(output)?;
+    let (stdin, stdin_keep) = environ::stdin(context).map_err(output)?;
+
+    let argv =
+        c_strings(command.argv0.iter().chain(words.iter().skip(usize::from(command.argv0.is_some()))))?;
+    let (env, pid_slots) = env.into_c_strings()?;
+    let plan = Plan {
+        program,
+        argv,
+        env,
+        pid_slots,
+        stdin: stdin.as_raw_fd(),
+        stdout: stdout.as_raw_fd(),
+        stderr: stderr.as_raw_fd(),
+        session: if context.session { Session::Session } else { Session::Group },
+        creds: if command.privileged { None } else { creds(context, user.as_ref())? },
+        directory: environ::directory(context, user.as_ref())?,
+        umask: context.umask,
+        limits: context.limits.clone(),
+        nice: context.nice,
+        oom_score_adj: context.oom_score_adj.or(setup.reset_oom.then_some(0)),
+        no_new_privileges: context.no_new_privileges,
+        ignore_sigpipe: context.ignore_sigpipe,
+        extra: Vec::new(),
+        report: setup.report.map(|fd| Report { fd, run: request.run.0 }),
+    };
+    let child = spawn(&plan, setup.method)?;
+    Ok(Started { child, streams, stdin: stdin_keep })
+}
+
+/// Ids to change to; none when they are the daemon's own anyway and no group is asked for.
+fn creds(context: &Context, user: Option<&environ::Identity>) -> Result<Option<Creds>, StartError> {
+    let Some(user) = user else {
+        return match &context.group {
+            None => Ok(None),
+            Some(name) => {
+                let group = users::lookup_group(name).map_err(|e| user_fault(&e.to_string()))?;
+                let uid = supers_os::process::euid();
+                Ok(Some(Creds { uid, gid: group.gid, groups: vec![group.gid] }))
+            }
+        };
+    };
+    let euid = supers_os::process::euid();
+    if euid != 0 {
+        // An ordinary user can only be itself (supervisor-contract 1).
+        let text = format!("become user {}: superd does not run as root", user.user.name);
+        return if user.user.uid == euid { Ok(None) } else { Err(fault(Stage::User, &text)) };
+    }
+    let mut groups = users::groups_of(&user.user);
+    if !groups.contains(&user.gid) {
+        groups.insert(0, user.gid);
+    }
+    Ok(Some(Creds { uid: user.user.uid, gid: user.gid, groups }))
+}
+
+fn c_strings<'a>(words: impl Iterator<Item = &'a BString>) -> Result<Vec<CString>, StartError> {
+    let bad = |_| fault(Stage::Command, "a word of the command holds a NUL byte");
+    words.map(|w| CString::new(w.as_slice()).map_err(bad)).collect()
+}
+
+pub(crate) fn fault(stage: Stage, text: &str) -> StartError {
+    StartError { stage, errno: 0, text: text.into() }
+}
+
+pub(crate) fn user_fault(text: &str) -> StartError {
+    fault(Stage::User, text)
+}
+
+pub(crate) fn os_fault(stage: Stage, deed: &str, e: &std::io::Error) -> StartError {
+    let errno = e.raw_os_error().unwrap_or(0);
+    StartError { stage, errno, text: format!("{deed}: {}", supers_os::error_text(e)) }
+}

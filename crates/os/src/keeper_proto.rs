@@ -1,0 +1,376 @@
+//! The words between a daemon and its keeper.
+//!
+//! One seqpacket socket pair; every message is [`SIZE`] bytes: version, kind, and four numbers. A
+//! daemon and a keeper of different builds may meet (after an upgrade), so numbers are pinned, kinds are
+//! only ever added, and an unknown kind is skipped. Descriptors may ride along with a message (SCM_RIGHTS,
+//! see [`crate::socket`]): kinds 32 and up are set aside for a store of descriptors and records.
+//!
+//! The daemon's end is shared by its children until they execute: a child's first act is to send
+//! [`ToKeeper::Born`] there, so the keeper always reads a birth before it can see that death.
+
+use crate::errno::retry;
+use crate::{poll, process, socket};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+use supers_core::exit::Exit;
+use supers_core::signal::Signal;
+
+/// Variable in the daemon's environment: the number of the descriptor of its end of the socket.
+pub const FD_ENV: &str = "SUPERS_KEEPER_FD";
+/// The protocol that this build speaks.
+pub const VERSION: u16 = 1;
+/// Bytes of a message.
+pub const SIZE: usize = 24;
+/// How long a new daemon waits for the keeper's first word.
+const HELLO_WAIT: Duration = Duration::from_secs(10);
+
+/// Said by the keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToDaemon {
+    /// The first message to each daemon.
+    Hello {
+        /// How often the keeper started a daemon, this time included: more than 1 is after a crash.
+        starts: u32,
+        /// The keeper's process id.
+        keeper_pid: i32,
+    },
+    /// A signal was sent to the keeper, and means the daemon.
+    Signal {
+        /// Which.
+        signal: Signal,
+        /// Who sent it; 0 is the kernel.
+        sender: i32,
+    },
+    /// A process ended. It is a zombie until the daemon says [`ToKeeper::Ack`]. May come twice.
+    Exit {
+        /// The process.
+        pid: i32,
+        /// Its run, as it reported itself.
+        run: u64,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// Some process may have ended: look at the pidfds, and ask for those that are readable.
+    Nudge,
+    /// One of the processes that the keeper knows, living or zombie; the answer to [`ToKeeper::List`].
+    Living {
+        /// The process.
+        pid: i32,
+        /// Its run.
+        run: u64,
+    },
+    /// The list is complete.
+    LivingEnd,
+    /// A process that nobody reported (an orphan of some unit) ended and was reaped. Not repeated when
+    /// the socket is full.
+    Stranger {
+        /// The process.
+        pid: i32,
+        /// How it ended.
+        exit: Exit,
+    },
+}
+
+/// Said by the daemon, or by a child of it that is about to execute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToKeeper {
+    /// By a child: this process is that run.
+    Born {
+        /// The run.
+        run: u64,
+        /// The process.
+        pid: i32,
+    },
+    /// Has this process ended? Answered by [`ToDaemon::Exit`] if so, else not at all.
+    Ask {
+        /// The process.
+        pid: i32,
+    },
+    /// The end is known: reap the process, now or when it ends.
+    Ack {
+        /// The process.
+        pid: i32,
+        /// Its run; an acknowledgement of another run does nothing.
+        run: u64,
+    },
+    /// Which processes are there?
+    List,
+    /// Everything runs: release a waiting launcher.
+    Ready {
+        /// Let go of the terminal as well.
+        detach: bool,
+    },
+    /// The daemon is about to end on purpose; the keeper ends with this code after it.
+    Final {
+        /// Exit code, 0 to 255.
+        code: i32,
+    },
+}
+
+/// A message as it travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wire {
+    kind: u16,
+    a: i32,
+    b: u64,
+    c: i32,
+    d: i32,
+}
+
+impl Wire {
+    fn pack(self) -> [u8; SIZE] {
+        let [v0, v1] = VERSION.to_ne_bytes();
+        let [k0, k1] = self.kind.to_ne_bytes();
+        let [a0, a1, a2, a3] = self.a.to_ne_bytes();
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = self.b.to_ne_bytes();
+        let [c0, c1, c2, c3] = self.c.to_ne_bytes();
+        let [d0, d1, d2, d3] = self.d.to_ne_bytes();
+        [v0, v1, k0, k1, a0, a1, a2, a3, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3, d0, d1, d2, d3]
+    }
+
+    fn unpack(m: &[u8; SIZE]) -> Wire {
+        Wire {
+            kind: u16::from_ne_bytes([m[2], m[3]]),
+            a: i32::from_ne_bytes([m[4], m[5], m[6], m[7]]),
+            b: u64::from_ne_bytes([m[8], m[9], m[10], m[11], m[12], m[13], m[14], m[15]]),
+            c: i32::from_ne_bytes([m[16], m[17], m[18], m[19]]),
+            d: i32::from_ne_bytes([m[20], m[21], m[22], m[23]]),
+        }
+    }
+}
+
+/// An end as two numbers: how (0 unknown, 1 code, 2 signal, 3 signal with core) and which.
+fn pack_exit(exit: Exit) -> (i32, i32) {
+    match exit {
+        Exit::Unknown => (0, 0),
+        Exit::Code(code) => (1, i32::from(code)),
+        Exit::Signal { signal, core: false } => (2, signal.number()),
+        Exit::Signal { signal, core: true } => (3, signal.number()),
+    }
+}
+
+fn unpack_exit(how: i32, which: i32) -> Exit {
+    match (how, u8::try_from(which).ok(), Signal::from_number(which.into())) {
+        (1, Some(code), _) => Exit::Code(code),
+        (2 | 3, _, Some(signal)) => Exit::Signal { signal, core: how == 3 },
+        _ => Exit::Unknown,
+    }
+}
+
+impl ToDaemon {
+    /// The message as bytes.
+    pub fn encode(self) -> [u8; SIZE] {
+        let (kind, a, b, c, d) = match self {
+            ToDaemon::Hello { starts, keeper_pid } => (1, keeper_pid, u64::from(starts), 0, 0),
+            ToDaemon::Signal { signal, sender } => (2, sender, 0, signal.number(), 0),
+            ToDaemon::Exit { pid, run, exit } => {
+                let (how, which) = pack_exit(exit);
+                (3, pid, run, how, which)
+            }
+            ToDaemon::Nudge => (4, 0, 0, 0, 0),
+            ToDaemon::Living { pid, run } => (5, pid, run, 0, 0),
+            ToDaemon::LivingEnd => (6, 0, 0, 0, 0),
+            ToDaemon::Stranger { pid, exit } => {
+                let (how, which) = pack_exit(exit);
+                (7, pid, 0, how, which)
+            }
+        };
+        Wire { kind, a, b, c, d }.pack()
+    }
+
+    /// The message in these bytes; `None` for a kind that this build does not know.
+    pub fn decode(bytes: &[u8; SIZE]) -> Option<ToDaemon> {
+        let Wire { kind, a, b, c, d } = Wire::unpack(bytes);
+        Some(match kind {
+            1 => ToDaemon::Hello { starts: u32::try_from(b).ok()?, keeper_pid: a },
+            2 => ToDaemon::Signal { signal: Signal::from_number(c.into())?, sender: a },
+            3 => ToDaemon::Exit { pid: a, run: b, exit: unpack_exit(c, d) },
+            4 => ToDaemon::Nudge,
+            5 => ToDaemon::Living { pid: a, run: b },
+            6 => ToDaemon::LivingEnd,
+            7 => ToDaemon::Stranger { pid: a, exit: unpack_exit(c, d) },
+            _ => return None,
+        })
+    }
+}
+
+impl ToKeeper {
+    /// The message as bytes. Allocates nothing: a child calls it between clone and exec.
+    pub fn encode(self) -> [u8; SIZE] {
+        let (kind, a, b) = match self {
+            ToKeeper::Born { run, pid } => (1, pid, run),
+            ToKeeper::Ask { pid } => (2, pid, 0),
+            ToKeeper::Ack { pid, run } => (3, pid, run),
+            ToKeeper::List => (4, 0, 0),
+            ToKeeper::Ready { detach } => (5, i32::from(detach), 0),
+            ToKeeper::Final { code } => (6, code, 0),
+        };
+        Wire { kind, a, b, ..Wire::default() }.pack()
+    }
+
+    /// The message in these bytes; `None` for a kind that this build does not know.
+    pub fn decode(bytes: &[u8; SIZE]) -> Option<ToKeeper> {
+        let Wire { kind, a, b, .. } = Wire::unpack(bytes);
+        Some(match kind {
+            1 => ToKeeper::Born { run: b, pid: a },
+            2 => ToKeeper::Ask { pid: a },
+            3 => ToKeeper::Ack { pid: a, run: b },
+            4 => ToKeeper::List,
+            5 => ToKeeper::Ready { detach: a != 0 },
+            6 => ToKeeper::Final { code: a },
+            _ => return None,
+        })
+    }
+}
+
+/// Takes over the end of the socket that the keeper left for this process: non-blocking, and not for
+/// our own children to keep.
+///
+/// # Errors
+/// There is no keeper: the variable is missing or names no open descriptor.
+pub fn inherited_socket() -> io::Result<OwnedFd> {
+    let number = std::env::var(FD_ENV).ok().and_then(|n| n.parse().ok());
+    let number = number.ok_or_else(|| io::Error::other(format!("no keeper: {FD_ENV} is not set")))?;
+    let fd = process::adopt_fd(number)?;
+    crate::pipe::set_nonblocking(&fd)?;
+    Ok(fd)
+}
+
+/// Waits for the keeper's first word: how often it started a daemon, and its process id.
+///
+/// # Errors
+/// It says nothing in ten seconds, something else, or speaks another version.
+pub fn wait_hello(fd: BorrowedFd<'_>) -> io::Result<(u32, i32)> {
+    if !poll::wait_readable(fd, Some(HELLO_WAIT))? {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "the keeper says nothing"));
+    }
+    let mut bytes = [0u8; SIZE];
+    let n = socket::recv(fd, &mut bytes)?;
+    let version = u16::from_ne_bytes([bytes[0], bytes[1]]);
+    match ToDaemon::decode(&bytes) {
+        Some(ToDaemon::Hello { starts, keeper_pid }) if n == SIZE && version == VERSION => {
+            Ok((starts, keeper_pid))
+        }
+        _ => Err(io::Error::other(format!("the keeper speaks version {version}, this program {VERSION}"))),
+    }
+}
+
+/// Says something to the keeper.
+///
+/// # Errors
+/// `WouldBlock` when the socket is full; anything else means that the keeper is gone.
+pub fn send(fd: BorrowedFd<'_>, message: &ToKeeper) -> io::Result<()> {
+    retry(|| socket::send(fd, &message.encode()))
+}
+
+/// The keeper's next message; `None` when the keeper is gone.
+///
+/// # Errors
+/// `WouldBlock` when there is none yet.
+pub fn recv(fd: BorrowedFd<'_>) -> io::Result<Option<ToDaemon>> {
+    next(fd, ToDaemon::decode)
+}
+
+/// The keeper's side of [`send`].
+///
+/// # Errors
+/// `WouldBlock` when the socket is full; anything else means that the daemon is gone.
+pub fn tell_daemon(fd: BorrowedFd<'_>, message: &ToDaemon) -> io::Result<()> {
+    retry(|| socket::send(fd, &message.encode()))
+}
+
+/// The keeper's side of [`recv`]; `None` when the daemon and all its unborn children are gone.
+///
+/// # Errors
+/// `WouldBlock` when there is none yet.
+pub fn hear_daemon(fd: BorrowedFd<'_>) -> io::Result<Option<ToKeeper>> {
+    next(fd, ToKeeper::decode)
+}
+
+/// The next message that this build understands.
+fn next<T>(fd: BorrowedFd<'_>, decode: impl Fn(&[u8; SIZE]) -> Option<T>) -> io::Result<Option<T>> {
+    let mut bytes = [0u8; SIZE];
+    loop {
+        match retry(|| socket::recv(fd.as_fd(), &mut bytes))? {
+            0 => return Ok(None),
+            SIZE => {
+                if let Some(message) = decode(&bytes) {
+                    return Ok(Some(message));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENDS: [Exit; 5] = [
+        Exit::Unknown,
+        Exit::Code(0),
+        Exit::Code(255),
+        Exit::Signal { signal: Signal::KILL, core: false },
+        Exit::Signal { signal: Signal::ABRT, core: true },
+    ];
+
+    #[test]
+    fn every_message_comes_back_as_it_was() {
+        let mut said = vec![
+            ToDaemon::Hello { starts: 3, keeper_pid: 77 },
+            ToDaemon::Signal { signal: Signal::HUP, sender: 5 },
+            ToDaemon::Nudge,
+            ToDaemon::Living { pid: 9, run: u64::MAX },
+            ToDaemon::LivingEnd,
+        ];
+        said.extend(ENDS.map(|exit| ToDaemon::Exit { pid: 1, run: 1 << 40, exit }));
+        said.extend(ENDS.map(|exit| ToDaemon::Stranger { pid: i32::MAX, exit }));
+        for m in said {
+            assert_eq!(ToDaemon::decode(&m.encode()), Some(m));
+        }
+        let heard = [
+            ToKeeper::Born { run: 1 << 63, pid: 3 },
+            ToKeeper::Ask { pid: 4 },
+            ToKeeper::Ack { pid: 5, run: 6 },
+            ToKeeper::List,
+            ToKeeper::Ready { detach: true },
+            ToKeeper::Ready { detach: false },
+            ToKeeper::Final { code: 255 },
+        ];
+        for m in heard {
+            assert_eq!(ToKeeper::decode(&m.encode()), Some(m));
+        }
+    }
+
+    #[test]
+    fn numbers_are_pinned() {
+        let kind = |m: [u8; SIZE]| (u16::from_ne_bytes([m[0], m[1]]), u16::from_ne_bytes([m[2], m[3]]));
+        assert_eq!(kind(ToDaemon::Exit { pid: 1, run: 1, exit: Exit::Unknown }.encode()), (1, 3));
+        assert_eq!(kind(ToKeeper::Born { pid: 1, run: 1 }.encode()), (1, 1));
+        assert_eq!(kind(ToKeeper::Final { code: 1 }.encode()), (1, 6));
+    }
+
+    #[test]
+    fn unknown_kinds_and_sizes_are_skipped() {
+        let (a, b) = socket::pair().unwrap();
+        let mut odd = ToKeeper::List.encode();
+        odd[2..4].copy_from_slice(&999u16.to_ne_bytes());
+        socket::send(a.as_fd(), &odd).unwrap();
+        socket::send(a.as_fd(), b"short").unwrap();
+        send(a.as_fd(), &ToKeeper::Ask { pid: 8 }).unwrap();
+        assert_eq!(hear_daemon(b.as_fd()).unwrap(), Some(ToKeeper::Ask { pid: 8 }));
+        drop(a);
+        assert_eq!(hear_daemon(b.as_fd()).unwrap(), None);
+    }
+
+    #[test]
+    fn hello_is_the_first_word() {
+        let (a, b) = socket::pair().unwrap();
+        tell_daemon(a.as_fd(), &ToDaemon::Hello { starts: 2, keeper_pid: 10 }).unwrap();
+        assert_eq!(wait_hello(b.as_fd()).unwrap(), (2, 10));
+        tell_daemon(a.as_fd(), &ToDaemon::Nudge).unwrap();
+        assert!(wait_hello(b.as_fd()).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! Learning how processes ended, and ending them. Always by a named process: with thousands of children
+//! waiting for "any" costs the kernel hundreds of microseconds each time (limits.md, section 4).
+
+use crate::errno::{check, check_long, retry};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use supers_core::exit::Exit;
+use supers_core::ids::Pid;
+use supers_core::signal::Signal;
+
+/// How our child ended, if it did; it stays a zombie, so its id stays taken.
+///
+/// # Errors
+/// ECHILD: no such child of ours.
+pub fn peek(pid: Pid) -> io::Result<Option<Exit>> {
+    waitid(pid, libc::WNOHANG | libc::WNOWAIT)
+}
+
+/// How our child ended, if it did; its id is free from now on.
+///
+/// # Errors
+/// ECHILD: no such child of ours.
+pub fn reap(pid: Pid) -> io::Result<Option<Exit>> {
+    waitid(pid, libc::WNOHANG)
+}
+
+/// Waits until our child ends, and reaps it.
+///
+/// # Errors
+/// ECHILD: no such child of ours.
+pub fn wait(pid: Pid) -> io::Result<Exit> {
+    waitid(pid, 0).map(|exit| exit.unwrap_or(Exit::Unknown))
+}
+
+fn waitid(pid: Pid, flags: i32) -> io::Result<Option<Exit>> {
+    let id = libc::id_t::try_from(pid.0).map_err(|_| io::Error::from_raw_os_error(libc::ECHILD))?;
+    // SAFETY: plain data; all zeros is valid, and means "nothing" when the call fills nothing in.
+    let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: `info` is a valid place for the answer.
+    retry(|| check(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | flags) }))?;
+    // SAFETY: waitid filled in the fields of a child's end, or left zeros.
+    let (who, status) = unsafe { (info.si_pid(), info.si_status()) };
+    Ok((who != 0).then(|| exit_of(info.si_code, status)))
+}
+
+/// The two fields of a siginfo in our words.
+fn exit_of(code: i32, status: i32) -> Exit {
+    let signal = |core| match Signal::from_number(status.into()) {
+        Some(signal) => Exit::Signal { signal, core },
+        None => Exit::Unknown,
+    };
+    match code {
+        libc::CLD_EXITED => Exit::Code((status & 0xff) as u8),
+        libc::CLD_KILLED => signal(false),
+        libc::CLD_DUMPED => signal(true),
+        _ => Exit::Unknown,
+    }
+}
+
+/// The end that a status of wait(2) (or field 52 of a zombie's `/proc/PID/stat`) stands for.
+pub fn exit_of_status(status: i32) -> Exit {
+    let signal = status & 0x7f;
+    if signal == 0 {
+        return Exit::Code(((status >> 8) & 0xff) as u8);
+    }
+    match Signal::from_number(signal.into()) {
+        Some(signal) => Exit::Signal { signal, core: status & 0x80 != 0 },
+        None => Exit::Unknown,
+    }
+}
+
+/// A descriptor that stands for a process and becomes readable when it ends. Only meaningful while
+/// something (being its parent, a zombie) keeps the id from being given to another.
+///
+/// # Errors
+/// ESRCH: no such process.
+pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers.
+    let fd = check_long(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.0, 0) })?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: a fresh descriptor (the kernel makes it close-on-exec) that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends a signal to exactly this process, whatever became of its id.
+///
+/// # Errors
+/// ESRCH: it is gone; EPERM.
+pub fn pidfd_signal(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
+    let fd = pidfd.as_raw_fd();
+    // SAFETY: plain numbers; no siginfo is given.
+    let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal.number(), 0usize, 0) };
+    check_long(done).map(|_| ())
+}
+
+/// Sends a signal to a process group; only safe while its leader is alive or an unreaped zombie.
+///
+/// # Errors
+/// ESRCH: the group is empty; EPERM: none of it may be signalled.
+pub fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
+    send(-positive(leader)?, signal)
+}
+
+/// Sends a signal to a process by its id.
+///
+/// # Errors
+/// ESRCH: there is none; EPERM.
+pub fn kill(pid: Pid, signal: Signal) -> io::Result<()> {
+    send(positive(pid)?, signal)
+}
+
+/// 0, 1 below zero and the like mean other things to kill(2): whole sessions, everybody.
+fn positive(pid: Pid) -> io::Result<i32> {
+    if pid.0 > 1 { Ok(pid.0) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+}
+
+fn send(target: i32, signal: Signal) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::kill(target, signal.number()) }).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::process::{Command, Stdio};
+
+    fn child(script: &str) -> (Pid, OwnedFd, std::process::Child) {
+        let child = Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid(i32::try_from(child.id()).unwrap());
+        (pid, pidfd_open(pid).unwrap(), child)
+    }
+
+    #[test]
+    fn peek_leaves_the_zombie_and_reap_takes_it() {
+        let (pid, pidfd, mut child) = child("read x; exit 7");
+        assert_eq!(peek(pid).unwrap(), None);
+        drop(child.stdin.take());
+        assert!(crate::poll::wait_readable(pidfd.as_fd(), None).unwrap());
+        assert_eq!(peek(pid).unwrap(), Some(Exit::Code(7)));
+        assert_eq!(reap(pid).unwrap(), Some(Exit::Code(7)));
+        assert_eq!(reap(pid).unwrap_err().raw_os_error(), Some(libc::ECHILD));
+    }
+
+    #[test]
+    fn signals_by_pidfd_and_group() {
+        let (pid, pidfd, _child) = child("read x");
+        pidfd_signal(&pidfd, Signal::KILL).unwrap();
+        assert_eq!(wait(pid).unwrap(), Exit::Signal { signal: Signal::KILL, core: false });
+        assert_eq!(pidfd_signal(&pidfd, Signal::KILL).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        for pid in [0, -1, 1] {
+            assert!(kill(Pid(pid), Signal::KILL).is_err() && kill_group(Pid(pid), Signal::KILL).is_err());
+        }
+    }
+
+    #[test]
+    fn statuses_in_words() {
+        let killed = |core| Exit::Signal { signal: Signal::KILL, core };
+        assert_eq!(exit_of_status(0x0700), Exit::Code(7));
+        assert_eq!(exit_of_status(9), killed(false));
+        assert_eq!(exit_of_status(0x89), killed(true));
+        assert_eq!(exit_of(libc::CLD_DUMPED, 9), killed(true));
+        assert_eq!(exit_of(libc::CLD_STOPPED, 9), Exit::Unknown);
+    }
+}
