@@ -15,13 +15,13 @@
 
 extern crate alloc;
 
+pub mod control;
 pub mod exit;
 pub mod fleet;
 pub mod ids;
-pub mod signal;
-pub mod spec;
-pub mod time;
-pub mod control;
 pub mod proc;
+pub mod signal;
 pub mod sim;
 pub mod snapshot;
+pub mod spec;
+pub mod time;

@@ -572,7 +572,23 @@ mod tests {
         assert!(!sim.step(), "all is still");
         assert!(sim.fleet().iter().all(|(_, s)| s.unit.want == Want::Down));
         assert_eq!(sim.now(), Mono(0) + Duration::from_secs(4200));
-        assert_eq!(format!("{:?} {:016x}", sim.stats(), sim.digest()), "");
+        let want = Stats {
+            events: 13758,
+            spawns: 4251,
+            spawn_failures: 120,
+            exits: 4251,
+            signals: 196,
+            kills: 48,
+            commands: 109,
+            sweeps: 121,
+            changes: 13560,
+            orders: 530,
+            removed: 65,
+            all_down: 1,
+            overlaps: 0,
+        };
+        assert_eq!(sim.stats(), want);
+        assert_eq!(format!("{:016x}", sim.digest()), "59a0ddff558a274c");
     }
 
     #[test]
@@ -593,7 +609,8 @@ mod tests {
         assert_eq!(word(&sim), Some(Word::Stopping));
         sim.run_for(Duration::from_millis(1));
         assert_eq!(word(&sim), Some(Word::Stopped));
-        let want = Stats { events: 3, spawns: 1, exits: 1, signals: 1, changes: 4, all_down: 1, ..Stats::default() };
+        let want =
+            Stats { events: 3, spawns: 1, exits: 1, signals: 1, changes: 4, all_down: 1, ..Stats::default() };
         assert_eq!(sim.stats(), want);
     }
 

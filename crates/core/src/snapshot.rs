@@ -140,7 +140,11 @@ pub struct ProgramView {
 impl ProgramView {
     /// The name to type: `web`, or `group:web`.
     pub fn full_name(&self) -> String {
-        if self.name == self.group { self.name.clone() } else { alloc::format!("{}:{}", self.group, self.name) }
+        if self.name == self.group {
+            self.name.clone()
+        } else {
+            alloc::format!("{}:{}", self.group, self.name)
+        }
     }
 
     /// Flattens one unit at the time `now`.
@@ -199,7 +203,9 @@ fn reason(u: &UnitView, now: Now) -> String {
 fn hint(u: &UnitView) -> String {
     let name = u.spec.full_name();
     match &u.state {
-        State::Running { .. } | State::Starting { .. } | State::Stopping { .. } | State::Held => String::new(),
+        State::Running { .. } | State::Starting { .. } | State::Stopping { .. } | State::Held => {
+            String::new()
+        }
         State::Stopped { .. } => alloc::format!("supers start {name}"),
         State::Backoff { .. } => alloc::format!("supers logs {name}"),
         State::Exited { expected: true, .. } => alloc::format!("supers start {name}"),

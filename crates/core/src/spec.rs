@@ -407,7 +407,11 @@ impl Spec {
     /// `name` when the unit is alone in a group of its own name, else `group:name`
     /// (supervisor-contract 7).
     pub fn full_name(&self) -> String {
-        if self.name == self.group { self.name.clone() } else { alloc::format!("{}:{}", self.group, self.name) }
+        if self.name == self.group {
+            self.name.clone()
+        } else {
+            alloc::format!("{}:{}", self.group, self.name)
+        }
     }
 }
 

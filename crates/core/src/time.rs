@@ -8,7 +8,9 @@ use core::time::Duration;
 pub struct Mono(pub u64);
 
 /// Wall-clock time in milliseconds since the Unix epoch, for people. Never used for a deadline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Wall(pub i64);
 
 /// Both clocks, read together once a turn.

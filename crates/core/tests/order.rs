@@ -1,48 +1,16 @@
-//! Many units: boot, dependencies, stops, shutdown, reloads (supervisor-contract 7).
+//! Many units: boot, dependencies, stops, shutdown (supervisor-contract 7).
 
 mod common;
 
 use common::fleet::Stage;
-use common::{commands, ini, secs, service, time};
+use common::{after, commands, in_group, ini, names, requires, secs, time, unit, with};
 use std::sync::Arc;
 use std::time::Duration;
-use supers_core::control::{Outcome, Verb};
-use supers_core::fleet::{Fleet, Plan, Ticket, judge, plan, select};
+use supers_core::fleet::Fleet;
 use supers_core::ids::RunId;
-use supers_core::proc::{Cause, Event, State, Want};
+use supers_core::proc::{Event, State, Want};
 use supers_core::signal::Signal;
-use supers_core::snapshot::Origin;
-use supers_core::spec::{Kind, Spec, When};
-
-/// RUNNING as soon as it is spawned; stays down when it ends.
-fn unit(name: &str) -> Spec {
-    service(name, When::Never)
-}
-
-fn with(name: &str, change: impl FnOnce(&mut Spec)) -> Spec {
-    let mut spec = unit(name);
-    change(&mut spec);
-    spec
-}
-
-fn names(list: &[&str]) -> Vec<String> {
-    list.iter().map(ToString::to_string).collect()
-}
-
-fn after(name: &str, others: &[&str]) -> Spec {
-    with(name, |s| s.order.after = names(others))
-}
-
-fn requires(name: &str, others: &[&str]) -> Spec {
-    with(name, |s| (s.order.after, s.order.requires) = (names(others), names(others)))
-}
-
-fn in_group(name: &str, group: &str, group_priority: i32, priority: i32) -> Spec {
-    with(name, |s| {
-        s.group = group.into();
-        (s.group_priority, s.priority) = (group_priority, priority);
-    })
-}
+use supers_core::spec::{Kind, When};
 
 #[test]
 fn boot_goes_by_group_priority_then_group_name_then_as_added() {
@@ -280,7 +248,8 @@ fn a_program_of_several_slots_is_named_as_one() {
 
 #[test]
 fn a_circle_starts_all_the_same() {
-    let mut stage = Stage::new([after("a", &["b"]), after("b", &["c"]), after("c", &["a"]), after("me", &["me"])]);
+    let mut stage =
+        Stage::new([after("a", &["b"]), after("b", &["c"]), after("c", &["a"]), after("me", &["me"])]);
     stage.play(
         "
         boot => c spawn, me spawn
@@ -313,7 +282,8 @@ fn a_stop_goes_from_the_followers_to_the_followed() {
 
 #[test]
 fn a_stop_takes_along_who_requires_it() {
-    let mut stage = Stage::new([unit("db"), requires("web", &["db"]), after("lax", &["db"]), requires("off", &["db"])]);
+    let mut stage =
+        Stage::new([unit("db"), requires("web", &["db"]), after("lax", &["db"]), requires("off", &["db"])]);
     stage.play(
         "
         start web lax => db spawn
@@ -511,7 +481,8 @@ fn shutdown_of_nothing_is_done_at_once() {
 
 #[test]
 fn after_a_shutdown_nothing_starts() {
-    let mut stage = Stage::new([with("db", |s| s.restart.when = When::Always), after("web", &["db"]), unit("off")]);
+    let mut stage =
+        Stage::new([with("db", |s| s.restart.when = When::Always), after("web", &["db"]), unit("off")]);
     stage.play(
         "
         start db web => db spawn
@@ -612,418 +583,6 @@ fn a_start_after_one_that_comes_back_waits() {
         stop db => web spawn
         ",
     );
-}
-
-#[test]
-fn replace_starts_again_what_was_wanted() {
-    let mut stage = Stage::new([unit("up"), with("down", |s| s.autostart = false), unit("gone")]);
-    stage.play(
-        "
-        boot => gone spawn, up spawn
-        spawned up gone => -
-        exits 0 gone => -
-        ",
-    );
-    assert_eq!(stage.replace("up", |s| s.priority = 7), "up TERM");
-    assert_eq!(stage.replace("down", |s| s.priority = 7), "-");
-    assert_eq!(stage.replace("gone", |s| s.priority = 7), "gone spawn", "wanted up, whatever became of it");
-    assert_eq!(stage.say("exits 0 up"), "up spawn");
-    for name in ["up", "down", "gone"] {
-        assert_eq!(stage.fleet.get(stage.id(name)).unwrap().spec.priority, 7, "{name}");
-    }
-    assert_eq!(stage.states(), "up=STARTING down=STOPPED gone=STARTING");
-}
-
-#[test]
-fn replace_by_the_same_touches_nothing_but_the_place() {
-    let mut stage = Stage::new([unit("web")]);
-    stage.play("boot => web spawn\n spawned web => -");
-    let id = stage.id("web");
-    let origin = Arc::new(Origin { line: 7, ..Origin::default() });
-    stage.fleet.take_dirty();
-    let spec = Arc::new(unit("web"));
-    stage.fleet.replace(id, spec, origin, time(stage.clock), &mut stage.deeds);
-    assert_eq!(stage.told(), "-");
-    assert_eq!(stage.fleet.get(id).unwrap().origin.line, 7);
-    assert!(stage.fleet.take_dirty().contains(&id));
-}
-
-#[test]
-fn replace_of_a_failed_one_forgets_the_reason() {
-    let bad = with("bad", |s| {
-        s.refused = Some("why".into());
-        s.autostart = false;
-    });
-    let mut stage = Stage::new([bad]);
-    stage.say("boot");
-    stage.say("stop bad");
-    assert_eq!(stage.states(), "bad=FATAL");
-    assert_eq!(stage.replace("bad", |s| s.refused = None), "-");
-    assert_eq!(stage.states(), "bad=STOPPED");
-    // One that was wanted is tried at once.
-    let mut stage = Stage::new([with("bad", |s| s.refused = Some("why".into()))]);
-    stage.say("boot");
-    assert_eq!(stage.replace("bad", |s| s.refused = None), "bad spawn");
-}
-
-#[test]
-fn replace_twice_takes_the_last() {
-    let mut stage = Stage::new([unit("web")]);
-    stage.play("boot => web spawn\n spawned web => -");
-    assert_eq!(stage.replace("web", |s| s.priority = 1), "web TERM");
-    assert_eq!(stage.replace("web", |s| s.priority = 2), "-");
-    assert_eq!(stage.say("exits 0 web"), "web spawn");
-    assert_eq!(stage.fleet.get(stage.id("web")).unwrap().spec.priority, 2);
-    stage.say("spawned web");
-    // There and back again.
-    assert_eq!(stage.replace("web", |s| s.priority = 3), "web TERM");
-    assert_eq!(stage.replace("web", |s| s.priority = 2), "-");
-    assert_eq!(stage.say("exits 0 web"), "web spawn");
-    assert_eq!(stage.fleet.get(stage.id("web")).unwrap().spec.priority, 2);
-}
-
-#[test]
-fn an_order_while_it_is_replaced_counts() {
-    let begin = |stage: &mut Stage| {
-        stage.play("boot => web spawn\n spawned web => -");
-        assert_eq!(stage.replace("web", |s| s.priority = 1), "web TERM");
-    };
-    let mut stage = Stage::new([unit("web")]);
-    begin(&mut stage);
-    stage.play(
-        "
-        stop web => -
-        exits 0 web => -
-        ? => web=STOPPED
-        ",
-    );
-    assert_eq!(stage.fleet.get(stage.id("web")).unwrap().spec.priority, 1);
-    for order in ["start", "restart", "boot"] {
-        let mut stage = Stage::new([unit("web")]);
-        begin(&mut stage);
-        stage.say("stop web");
-        assert_eq!(stage.say(&format!("{order} web")), "-");
-        assert_eq!(stage.fleet.get(stage.id("web")).unwrap().unit.want, Want::Down);
-        assert_eq!(stage.say("exits 0 web"), "web spawn", "{order}");
-        assert_eq!(stage.fleet.get(stage.id("web")).unwrap().spec.priority, 1, "the new description");
-    }
-}
-
-#[test]
-fn one_that_was_left_running_is_not_started_again_by_a_reload() {
-    let mut stage = Stage::new([with("web", |s| s.stop.kill = false)]);
-    stage.play("boot => web spawn\n spawned web => -");
-    assert_eq!(stage.replace("web", |s| s.priority = 1), "web TERM");
-    stage.play("+90s => -\n ? => web=FATAL");
-    let slot = stage.fleet.get(stage.id("web")).unwrap();
-    assert_eq!(slot.spec.priority, 1);
-    assert!(matches!(slot.unit.state, State::Fatal { cause: Cause::LeftRunning(_) }));
-}
-
-#[test]
-fn a_new_description_brings_its_relations() {
-    let mut stage = Stage::new([unit("a"), unit("b"), unit("c")]);
-    stage.say("start c");
-    stage.replace("b", |s| s.order.after = names(&["c"]));
-    stage.play(
-        "
-        start b => -
-        ? => a=STOPPED b=held c=STARTING
-        spawned c => b spawn
-        spawned b => -
-        ",
-    );
-    // A relation that goes lets go whom it held.
-    let mut stage = Stage::new([unit("a"), with("b", |s| s.order.before = names(&["a"])), ini("c")]);
-    stage.say("start c");
-    stage.replace("a", |s| s.order.after = names(&["b", "c"]));
-    assert_eq!(stage.say("start a"), "-");
-    assert_eq!(stage.replace("a", |s| s.order.after.clear()), "a spawn");
-    // A start that follows a change at once sees the new relations.
-    let mut stage = Stage::new([unit("a"), ini("c")]);
-    stage.say("start c");
-    stage.say("start a");
-    stage.say("spawned a");
-    assert_eq!(stage.replace("a", |s| s.order.after = names(&["c"])), "a TERM");
-    stage.play("exits 0 a => -\n ? => a=held c=STARTING");
-}
-
-#[test]
-fn remove_stops_first_and_is_told_once() {
-    let mut stage = Stage::new([unit("up"), unit("down"), after("last", &["up"])]);
-    stage.play(
-        "
-        start up => up spawn
-        spawned up => -
-        remove down => down removed
-        remove up => up TERM
-        remove up => -
-        start up => -
-        restart up => -
-        exits 0 up => up removed
-        ? => last=STOPPED
-        ",
-    );
-    assert_eq!(stage.fleet.find("up"), None);
-    assert_eq!(stage.fleet.capacity(), 3, "slots are not used again");
-    assert!(stage.add(unit("up")).is_some());
-    assert!(stage.add(unit("up")).is_none(), "a name is given once");
-    assert_eq!(stage.fleet.capacity(), 4);
-    assert_eq!(stage.id("up").0, 3);
-}
-
-#[test]
-fn a_removed_one_lets_go_who_waits_for_it() {
-    let mut stage = Stage::new([unit("db"), after("web", &["db"])]);
-    stage.play(
-        "
-        boot => db spawn
-        remove db => web spawn
-        spawned db => db TERM
-        exits 0 db => db removed
-        ",
-    );
-    // A start of one on its way out is no hope.
-    let mut stage = Stage::new([unit("db"), after("web", &["db"])]);
-    stage.play(
-        "
-        start db => db spawn
-        spawned db => -
-        remove db => db TERM
-        start db web => web spawn
-        exits 0 db => db removed
-        ",
-    );
-}
-
-#[test]
-fn a_backoff_that_is_removed_leaves_no_deadline() {
-    let mut stage = Stage::new([ini("web")]);
-    stage.play("boot => web spawn\n fails web => -");
-    assert_eq!(stage.fleet.deadline(), Some(time(secs(1)).mono));
-    assert_eq!(stage.say("remove web"), "web removed");
-    assert_eq!(stage.fleet.deadline(), None);
-}
-
-#[test]
-fn described_again_before_it_was_gone() {
-    let mut stage = Stage::new([unit("web")]);
-    stage.play("boot => web spawn\n spawned web => -\n remove web => web TERM");
-    let spec = Arc::new(unit("web"));
-    let id = stage.id("web");
-    stage.fleet.replace(id, spec, Arc::default(), time(stage.clock), &mut stage.deeds);
-    stage.play("exits 0 web => web spawn\n ? => web=STARTING");
-}
-
-fn view(plan: &Plan, fleet: &Fleet) -> String {
-    let of = |id: &supers_core::ids::UnitId| fleet.get(*id).unwrap().spec.full_name();
-    let list = |what: &str, names: Vec<String>| format!("{what}[{}]", names.join(" "));
-    [
-        list("added", plan.added.iter().map(|(s, _)| s.full_name()).collect()),
-        list("changed", plan.changed.iter().map(|(id, _)| of(id)).collect()),
-        list("removed", plan.removed.iter().map(of).collect()),
-        list("same", plan.same.iter().map(|(id, _)| of(id)).collect()),
-        list("kept", plan.kept.iter().map(|(id, _)| of(id)).collect()),
-    ]
-    .join(" ")
-}
-
-fn planned(stage: &Stage, specs: impl IntoIterator<Item = Spec>) -> String {
-    let wanted = specs.into_iter().map(|s| (Arc::new(s), Arc::new(Origin { line: 9, ..Origin::default() })));
-    view(&plan(&stage.fleet, wanted.collect()), &stage.fleet)
-}
-
-#[test]
-fn a_plan_names_what_changes() {
-    let mut stage = Stage::new([unit("same"), unit("changed"), unit("removed")]);
-    let new = || [unit("same"), with("changed", |s| s.priority = 1), unit("added")];
-    assert_eq!(planned(&stage, new()), "added[added] changed[changed] removed[removed] same[same] kept[]");
-    // A broken new text does not touch what is up, and marks what is down.
-    let broken = |name: &str| with(name, |s| s.refused = Some("why".into()));
-    let all = || [broken("same"), broken("changed"), unit("removed")];
-    assert_eq!(planned(&stage, all()), "added[] changed[same changed] removed[] same[removed] kept[]");
-    stage.say("start same");
-    assert_eq!(planned(&stage, all()), "added[] changed[changed] removed[] same[removed] kept[same]");
-    stage.play("spawned same => -\n exits 0 same => -\n ? => same=EXITED changed=STOPPED removed=STOPPED");
-    let plan = planned(&stage, all());
-    assert_eq!(plan, "added[] changed[changed] removed[] same[removed] kept[same]", "wanted up still");
-}
-
-#[test]
-fn a_broken_one_may_be_broken_otherwise() {
-    let broken = |why: &str| with("bad", |s| s.refused = Some(why.into()));
-    let mut stage = Stage::new([broken("this")]);
-    stage.say("boot");
-    assert_eq!(planned(&stage, [broken("that")]), "added[] changed[bad] removed[] same[] kept[]");
-}
-
-#[test]
-fn a_plan_sees_what_is_under_way() {
-    let mut stage = Stage::new([unit("web"), unit("old")]);
-    stage.play("boot => old spawn, web spawn\n spawned web old => -\n remove old => old TERM");
-    stage.replace("web", |s| s.priority = 1);
-    let new = || with("web", |s| s.priority = 1);
-    assert_eq!(planned(&stage, [new()]), "added[] changed[] removed[] same[web] kept[]");
-    assert_eq!(planned(&stage, [unit("web")]), "added[] changed[web] removed[] same[] kept[]");
-    assert_eq!(planned(&stage, [new(), unit("old")]), "added[] changed[old] removed[] same[web] kept[]");
-    let broken = with("old", |s| s.refused = Some("why".into()));
-    assert_eq!(planned(&stage, [new(), broken]), "added[] changed[old] removed[] same[web] kept[]");
-}
-
-#[test]
-fn names_people_type() {
-    let slot = |n: u8| {
-        with(&format!("db_{n:02}"), |s| {
-            (s.group, s.program) = ("db".into(), "db".into());
-        })
-    };
-    let stage = Stage::new([
-        unit("web"),
-        slot(0),
-        slot(1),
-        in_group("one", "g", 1, 1),
-        in_group("two", "g", 1, 1),
-        in_group("one", "h", 1, 1),
-        in_group("only", "h", 1, 1),
-        unit("odd.service"),
-        in_group("web", "k", 1, 1),
-    ]);
-    let full = |list: &[&str]| match select(&stage.fleet, &names(list)) {
-        Ok(ids) => {
-            let name = |id| stage.fleet.get(id).map(|s| s.spec.full_name()).unwrap();
-            ids.into_iter().map(name).collect::<Vec<_>>().join(" ")
-        }
-        Err(name) => format!("no {name}"),
-    };
-    let table: [(&[&str], &str); 23] = [
-        (&["web"], "web"),
-        (&["web.service"], "web"),
-        (&["odd.service"], "odd.service"),
-        (&["odd.service.service"], "odd.service"),
-        (&["g:one"], "g:one"),
-        (&["g:one.service"], "g:one"),
-        (&["g:*"], "g:one g:two"),
-        (&["g:"], "g:one g:two"),
-        (&["g"], "g:one g:two"),
-        (&["only"], "h:only"),
-        (&["two"], "g:two"),
-        (&["one"], "g:one h:one"),
-        (&["db"], "db:db_00 db:db_01"),
-        (&["db:db_01"], "db:db_01"),
-        (&["db_0?"], "db:db_00 db:db_01"),
-        (&["*:one"], "g:one h:one"),
-        (&["[gh]:o*"], "g:one h:one h:only"),
-        (&["db_01", "db", "web"], "db:db_01 db:db_00 web"),
-        (&["nobody"], "no nobody"),
-        (&["web", "nobody", "none"], "no nobody"),
-        (&["x*"], "no x*"),
-        (&["x:*"], "no x:*"),
-        (&[], ""),
-    ];
-    for (typed, want) in table {
-        assert_eq!(full(typed), want, "{typed:?}");
-    }
-    assert_eq!(full(&["all"]).split(' ').count(), 9);
-    let mut all = stage.fleet.full_names();
-    all.truncate(2);
-    assert_eq!(all, ["web", "db:db_00"]);
-    assert_eq!(select(&Fleet::default(), &names(&["all"])), Ok(vec![]));
-    assert_eq!(select(&Fleet::default(), &names(&["web"])), Err("web".into()));
-}
-
-/// The answer to an order given when the unit's last run was `run`, after these lines.
-fn judged(spec: Spec, verb: Verb, lines: &[&str], run: u64) -> Option<(Outcome, String)> {
-    let mut stage = Stage::new([spec]);
-    for line in lines {
-        stage.say(line);
-    }
-    let slot = stage.fleet.get(stage.id("web")).unwrap();
-    judge(Ticket { verb, run: RunId(run) }, slot)
-}
-
-#[test]
-fn when_a_start_is_carried_out() {
-    let web = || ini("web");
-    let up = ["start web", "spawned web", "+1s"];
-    let job = || with("web", |s| s.kind = Kind::Oneshot);
-    let good = Some((Outcome::Started, String::new()));
-    let is = |outcome, why: &str| Some((outcome, why.to_string()));
-    let table: [(Spec, &[&str], Option<(Outcome, String)>); 13] = [
-        (web(), &["start web"], None),
-        (web(), &["start web", "spawned web"], None),
-        (web(), &up, good.clone()),
-        (web(), &["start web", "fails web"], is(Outcome::Failed, "cannot start: no such file")),
-        (unit("web"), &["start web", "fails web"], is(Outcome::Failed, "cannot start: no such file")),
-        (job(), &["start web", "spawned web"], None),
-        (job(), &["start web", "spawned web", "exits 0 web"], is(Outcome::Started, "exit status 0 after 0 ms")),
-        (job(), &["start web", "spawned web", "exits 1 web"], is(Outcome::Failed, "exit status 1 after 0 ms")),
-        (web(), &["start web", "stop web"], is(Outcome::Superseded, "another order stopped it")),
-        (web(), &["start web", "stop web", "fails web"], is(Outcome::Superseded, "another order stopped it")),
-        (web(), &["start web", "spawned web", "stop web", "start web"], None),
-        (web(), &["start web", "spawned web", "kill-fails web"], is(Outcome::Failed, "a signal could not be sent to it")),
-        (
-            with("web", |s| s.refused = Some("why".into())),
-            &["start web"],
-            is(Outcome::Failed, "refused: why"),
-        ),
-    ];
-    for (spec, lines, want) in table {
-        assert_eq!(judged(spec, Verb::Start, lines, 0), want, "{lines:?}");
-    }
-    // What an earlier run became is no answer.
-    assert_eq!(judged(web(), Verb::Start, &up, 1), None);
-    for end in ["0", "1"] {
-        let lines = ["start web", "spawned web", &format!("exits {end} web")];
-        assert_eq!(judged(job(), Verb::Start, &lines, 1), None);
-    }
-    assert_eq!(judged(web(), Verb::Start, &["start web", "fails web"], 1), None);
-}
-
-#[test]
-fn when_a_restart_is_carried_out() {
-    let up = ["start web", "spawned web", "+1s", "restart web"];
-    let round = [&up[..], &["exits 0 web"]].concat();
-    let done = [&round[..], &["spawned web", "+1s"]].concat();
-    assert_eq!(judged(ini("web"), Verb::Restart, &up, 1), None);
-    assert_eq!(judged(ini("web"), Verb::Restart, &round, 1), None);
-    assert_eq!(judged(ini("web"), Verb::Restart, &done, 1), Some((Outcome::Restarted, String::new())));
-}
-
-#[test]
-fn when_a_stop_is_carried_out() {
-    let up = ["start web", "spawned web", "+1s"];
-    let stopped = |more: &[&str], spec: Spec| judged(spec, Verb::Stop, &[&up[..], more].concat(), 1);
-    let done = Some((Outcome::Stopped, String::new()));
-    assert_eq!(stopped(&["stop web"], ini("web")), None);
-    assert_eq!(stopped(&["stop web", "exits 0 web"], ini("web")), done);
-    assert_eq!(
-        stopped(&["stop web", "start web"], ini("web")),
-        Some((Outcome::Superseded, "another order started it".into()))
-    );
-    let unknown = Some((Outcome::Failed, "a signal could not be sent to it".into()));
-    assert_eq!(stopped(&["stop web", "kill-fails web"], ini("web")), unknown);
-    let deaf = with("web", |s| s.stop.kill = false);
-    let left = Some((Outcome::Stopped, "did not stop and may not be killed: pid 1 was let go".into()));
-    assert_eq!(stopped(&["stop web", "+90s"], deaf), left);
-}
-
-#[test]
-fn other_orders_leave_no_trace() {
-    let up = ["start web", "spawned web", "+1s"];
-    for verb in [Verb::Reload, Verb::Signal(1)] {
-        assert_eq!(judged(ini("web"), verb, &up, 0), None);
-    }
-}
-
-#[test]
-fn a_start_that_waits_for_a_new_description_is_under_way() {
-    let mut stage = Stage::new([ini("web")]);
-    for line in ["start web", "spawned web", "+1s"] {
-        stage.say(line);
-    }
-    stage.replace("web", |s| s.priority = 1);
-    let ticket = Ticket { verb: Verb::Start, run: RunId(0) };
-    assert_eq!(judge(ticket, stage.fleet.get(stage.id("web")).unwrap()), None);
 }
 
 #[test]

@@ -188,7 +188,8 @@ fn the_failure_counter() {
 fn restarts_are_counted_until_a_start_by_hand() {
     let mut spec = ini("web");
     spec.restart.when = When::Always;
-    let mut stage = Stage::new(spec).after(&["start", "spawned", "+2s", "exits 0", "spawned", "+2s", "exits 0"]);
+    let mut stage =
+        Stage::new(spec).after(&["start", "spawned", "+2s", "exits 0", "spawned", "+2s", "exits 0"]);
     assert_eq!(stage.unit.restarts, 2);
     stage = stage.after(&["spawned", "exits 0"]);
     assert_eq!(stage.unit.restarts, 3, "a retry is a restart");

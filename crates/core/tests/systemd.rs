@@ -1,5 +1,8 @@
 //! The rules of `.service` files, as values of the same policy type (unit-directives 7, 34).
 
+// Clippy does not see that helpers of tests are tests, too.
+#![allow(clippy::panic)]
+
 mod common;
 
 use common::unit::{Stage, play};
@@ -254,7 +257,9 @@ fn the_limit_also_ends_failed_starts_and_starts_without_a_pause() {
 
 #[test]
 fn a_limit_of_nothing_is_no_limit() {
-    for limit in [StartLimit { burst: 0, interval: secs(9) }, StartLimit { burst: 9, interval: Duration::ZERO }] {
+    for limit in
+        [StartLimit { burst: 0, interval: secs(9) }, StartLimit { burst: 9, interval: Duration::ZERO }]
+    {
         let mut spec = service("web", When::Always);
         spec.restart.limit = Some(limit);
         let mut stage = Stage::new(spec).after(&["start"]);

@@ -225,7 +225,11 @@ fn a_view_of_each_state() {
             &["start web", "spawned web", "exits 1 web"],
             ["EXITED", "exit status 1 after 0 ms", "supers logs web"],
         ),
-        (service("web", When::Never), &["start web", "fails web"], ["FATAL", "cannot start: no such file", "supers start web"]),
+        (
+            service("web", When::Never),
+            &["start web", "fails web"],
+            ["FATAL", "cannot start: no such file", "supers start web"],
+        ),
         (refused(), &["boot"], ["FATAL", "refused: why", "supers check /etc/web.conf"]),
         (
             held(),
@@ -241,7 +245,11 @@ fn a_view_of_each_state() {
             &["start web", "spawned web", "stop web", "+90s"],
             ["FATAL", "did not stop and may not be killed: pid 1 was let go", "supers logs web"],
         ),
-        (ini("web"), &["start web", "stop web", "fails web"], ["STOPPED", "stopped on request", "supers start web"]),
+        (
+            ini("web"),
+            &["start web", "stop web", "fails web"],
+            ["STOPPED", "stopped on request", "supers start web"],
+        ),
     ];
     for (spec, lines, want) in table {
         let mut stage = Stage::new([spec, service("db", When::Never), service("cache", When::Never)]);
@@ -309,7 +317,9 @@ fn a_snapshot_is_found_by_slot() {
     let chunk = |n: usize| (0..64).map(|i| (i == n).then(|| unit.clone())).collect::<Vec<_>>().into();
     let snapshot = Snapshot { turn: 1, chunks: vec![chunk(3), chunk(0)], stopping: false };
     assert_eq!(snapshot.units().count(), 2);
-    for (slot, there) in [(0, false), (3, true), (4, false), (63, false), (64, true), (65, false), (128, false)] {
+    for (slot, there) in
+        [(0, false), (3, true), (4, false), (63, false), (64, true), (65, false), (128, false)]
+    {
         assert_eq!(snapshot.get(UnitId(slot)).is_some(), there, "{slot}");
     }
 }

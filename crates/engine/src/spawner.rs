@@ -9,7 +9,8 @@ use bstr::BString;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
@@ -19,7 +20,8 @@ use supers_os::users;
 use tokio::sync::mpsc;
 
 /// Starts that may wait in line. More are refused with a reason (a start is tried again by its
-/// policy), so a flood cannot grow memory.
+/// policy), so a flood cannot grow memory. (The line is counted, not preallocated: a bounded channel
+/// of this length would cost 3 MiB while idle.)
 const QUEUE: usize = 1 << 16;
 
 /// A wish to start one process.
@@ -61,35 +63,37 @@ pub(crate) struct Setup {
 
 /// The handle to the thread.
 pub(crate) struct Spawner {
-    tx: SyncSender<Request>,
+    tx: Sender<Request>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Spawner {
     /// Starts the thread `spawn`.
     pub(crate) fn start(setup: Setup) -> std::io::Result<(Spawner, mpsc::Receiver<Done>)> {
-        let (tx, rx) = sync_channel(QUEUE);
+        let (tx, rx) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let line = waiting.clone();
         let (done_tx, done_rx) = mpsc::channel(1024);
         std::thread::Builder::new()
             .name("spawn".into())
             .stack_size(256 << 10)
-            .spawn(move || run(&setup, &rx, &done_tx))?;
-        Ok((Spawner { tx }, done_rx))
+            .spawn(move || run(&setup, &rx, &line, &done_tx))?;
+        Ok((Spawner { tx, waiting }, done_rx))
     }
 
     /// Lines up a start. `Err` gives the request back, with the reason.
     pub(crate) fn request(&self, request: Request) -> Result<(), (Request, StartError)> {
-        self.tx.try_send(request).map_err(|e| {
-            let (request, why) = match e {
-                TrySendError::Full(r) => (r, "too many starts are waiting"),
-                TrySendError::Disconnected(r) => (r, "the spawn thread has ended"),
-            };
-            (request, StartError { stage: Stage::Fork, errno: 0, text: why.into() })
-        })
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err((request, fault(Stage::Fork, "too many starts are waiting")));
+        }
+        self.tx.send(request).map_err(|e| (e.0, fault(Stage::Fork, "the spawn thread has ended")))
     }
 }
 
-fn run(setup: &Setup, requests: &Receiver<Request>, done: &mpsc::Sender<Done>) {
+fn run(setup: &Setup, requests: &Receiver<Request>, line: &AtomicUsize, done: &mpsc::Sender<Done>) {
     while let Ok(request) = requests.recv() {
+        line.fetch_sub(1, Ordering::Relaxed);
         let result = start_one(setup, &request);
         let Request { unit, run, exe, .. } = request;
         // The engine always takes these, so waiting for room cannot lock up.

@@ -1,7 +1,7 @@
 //! Waiting for descriptors.
 
 use crate::errno::{check, retry};
-use std::ffi::c_int;
+use std::ffi::{c_int, c_short};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -156,7 +156,19 @@ impl AsRawFd for Epoll {
 /// # Errors
 /// The kernel's.
 pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
-    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    wait_for(fd, libc::POLLIN, timeout)
+}
+
+/// Waits until a write would not wait, or would fail; false when the time was over.
+///
+/// # Errors
+/// The kernel's.
+pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    wait_for(fd, libc::POLLOUT, timeout)
+}
+
+fn wait_for(fd: BorrowedFd<'_>, events: c_short, timeout: Option<Duration>) -> io::Result<bool> {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: one valid entry.
     retry(|| check(unsafe { libc::poll(&raw mut entry, 1, milliseconds(timeout)) })).map(|n| n > 0)
 }
@@ -202,6 +214,7 @@ mod tests {
     fn waiting_for_one_has_an_end() {
         let (read, write) = io::pipe().unwrap();
         assert!(!wait_readable(read.as_fd(), Some(Duration::from_millis(1))).unwrap());
+        assert!(wait_writable(write.as_fd(), None).unwrap());
         drop(write);
         assert!(wait_readable(read.as_fd(), None).unwrap());
     }

@@ -7,28 +7,28 @@ use supers_config::Personality;
 /// Starts programs and keeps them running. Control it with `supers` (or `superd ctl`).
 #[derive(Parser, Clone, Debug)]
 #[command(name = "superd", version, disable_version_flag = true, max_term_width = 100)]
-pub struct Args {
+pub(super) struct Args {
     /// The configuration: an INI file, one .service file, or a folder of them.
     #[arg(short = 'c', long = "configuration", value_name = "FILE|DIR")]
-    pub config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Run in the background; returns when everything is ready, or with the reason why not.
     #[arg(short = 'd', long = "daemon", conflicts_with = "foreground")]
-    pub daemon: bool,
+    pub(super) daemon: bool,
     /// Stay in the foreground (as without -d).
     #[arg(short = 'n', long = "nodaemon")]
-    pub foreground: bool,
+    pub(super) foreground: bool,
     /// Check the configuration, print all findings, start nothing.
     #[arg(short = 't', long = "test")]
-    pub test: bool,
+    pub(super) test: bool,
     /// Prefix of the default places (not of -c).
     #[arg(long, value_name = "DIR")]
-    pub root: Option<PathBuf>,
+    pub(super) root: Option<PathBuf>,
     /// Behave as the program of this name.
     #[arg(long = "as", value_name = "NAME", value_parser = ["superd", "supervisord"])]
-    pub as_name: Option<String>,
+    pub(super) as_name: Option<String>,
     /// Run without the keeper process: weaker, a crash of superd loses the programs' exit codes.
     #[arg(long = "no-keeper")]
-    pub no_keeper: bool,
+    pub(super) no_keeper: bool,
     /// Print the version.
     #[arg(short = 'v', short_alias = 'V', long = "version", action = clap::ArgAction::Version)]
     version: (),
@@ -36,7 +36,7 @@ pub struct Args {
 
 impl Args {
     /// Whose rules apply: `--as`, else the name the program was called by.
-    pub fn personality(&self, called: &str) -> Personality {
+    pub(super) fn personality(&self, called: &str) -> Personality {
         match self.as_name.as_deref().unwrap_or(called) {
             "supervisord" => Personality::Supervisord,
             _ => Personality::Superd,

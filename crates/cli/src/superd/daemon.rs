@@ -39,7 +39,7 @@ pub(super) fn test(world: &World, places: &Places) -> i32 {
 /// The daemon below a keeper.
 pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
     let _ = process::set_comm("superd");
-    let mut family = match Family::under_keeper() {
+    let family = match Family::under_keeper() {
         Ok(family) => family,
         Err(e) => {
             complain(&format!("cannot speak to the keeper: {}", supers_os::error_text(&e)));

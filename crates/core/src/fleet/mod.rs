@@ -165,7 +165,8 @@ impl Fleet {
         }
         let id = UnitId(u32::try_from(self.slots.len()).ok()?);
         let unit = Unit::new(now.wall);
-        let slot = Slot { spec, origin, unit, pending: Pending::Nothing, queued: false, links: Links::default() };
+        let slot =
+            Slot { spec, origin, unit, pending: Pending::Nothing, queued: false, links: Links::default() };
         self.slots.push(Some(slot));
         self.by_name.insert(name, id);
         self.dirty.insert(id);
@@ -279,7 +280,8 @@ impl Fleet {
     /// (supervisor-contract 7).
     fn boot_order(&self, mut ids: Vec<UnitId>) -> Vec<UnitId> {
         ids.sort_by(|a, b| {
-            let key = |id: &UnitId| self.get(*id).map(|s| (s.spec.group_priority, s.spec.group.as_str(), *id));
+            let key =
+                |id: &UnitId| self.get(*id).map(|s| (s.spec.group_priority, s.spec.group.as_str(), *id));
             key(a).cmp(&key(b))
         });
         ids
@@ -393,7 +395,14 @@ impl Fleet {
 
     /// Gives a unit a new description. A living one is stopped first; afterwards it starts again when
     /// it was wanted up.
-    pub fn replace(&mut self, id: UnitId, spec: Arc<Spec>, origin: Arc<Origin>, now: Now, out: &mut Vec<Deed>) {
+    pub fn replace(
+        &mut self,
+        id: UnitId,
+        spec: Arc<Spec>,
+        origin: Arc<Origin>,
+        now: Now,
+        out: &mut Vec<Deed>,
+    ) {
         let Some(slot) = self.get_mut(id) else { return };
         let start = match &mut slot.pending {
             Pending::Nothing if slot.spec == spec => {

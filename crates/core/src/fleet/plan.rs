@@ -38,9 +38,11 @@ pub fn plan(fleet: &Fleet, wanted: Vec<Wanted>) -> Plan {
             None => plan.added.push((spec, origin)),
             Some((id, slot)) if slot.future_spec() == Some(&spec) => plan.same.push((id, (spec, origin))),
             Some((id, slot)) => {
-                let up = !slot.unit.state.is_down() || slot.unit.want == Want::Up && slot.spec.refused.is_none();
+                let up =
+                    !slot.unit.state.is_down() || slot.unit.want == Want::Up && slot.spec.refused.is_none();
                 let stays = slot.future_spec().is_some();
-                if spec.refused.is_some() && up && stays { &mut plan.kept } else { &mut plan.changed }.push((id, (spec, origin)));
+                if spec.refused.is_some() && up && stays { &mut plan.kept } else { &mut plan.changed }
+                    .push((id, (spec, origin)));
             }
         }
         named.insert(name);

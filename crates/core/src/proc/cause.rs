@@ -95,7 +95,9 @@ impl fmt::Display for Cause {
             Cause::Dependency(name) => write!(f, "{name}, which it requires, did not start"),
             Cause::Refused(why) => write!(f, "refused: {why}"),
             Cause::TimedOut(after) => write!(f, "the start took longer than {}", Span(*after)),
-            Cause::LeftRunning(Some(Pid(p))) => write!(f, "did not stop and may not be killed: pid {p} was let go"),
+            Cause::LeftRunning(Some(Pid(p))) => {
+                write!(f, "did not stop and may not be killed: pid {p} was let go")
+            }
             Cause::LeftRunning(None) => f.write_str("did not stop and may not be killed"),
         }
     }

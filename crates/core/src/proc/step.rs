@@ -92,7 +92,11 @@ fn start(unit: &mut Unit, hold: bool, by_hand: bool, cx: &mut Cx<'_>) {
             if by_hand {
                 begin_anew(unit);
             }
-            if hold && cx.spec.refused.is_none() { enter(unit, State::Held, cx) } else { launch(unit, true, cx) }
+            if hold && cx.spec.refused.is_none() {
+                enter(unit, State::Held, cx)
+            } else {
+                launch(unit, true, cx)
+            }
         }
         State::Held if !hold => launch(unit, true, cx),
         // Up already, or on its way; a stop in progress turns round when the process is gone.
@@ -181,7 +185,9 @@ fn stop(unit: &mut Unit, shutdown: bool, cx: &mut Cx<'_>) {
         State::Running { run, pid, .. } | State::Unknown { run, pid } => {
             begin_stop(unit, run, Some(pid), false, cx);
         }
-        State::Stopped { .. } | State::Exited { .. } | State::Fatal { .. } => cx.note(Note::Ignored(Verb::Stop)),
+        State::Stopped { .. } | State::Exited { .. } | State::Fatal { .. } => {
+            cx.note(Note::Ignored(Verb::Stop))
+        }
         // Now it is a stop that somebody asked for, whatever began it.
         State::Stopping { run, pid, phase, next_at, .. } => {
             unit.state = State::Stopping { run, pid, phase, next_at, timed_out: false };
@@ -313,7 +319,9 @@ fn spawn_failed(unit: &mut Unit, run: RunId, error: &StartError, cx: &mut Cx<'_>
             failed_start(unit, End::NoStart(error.clone()), cx);
         }
         State::Stopping { run: r, timed_out, .. } if r == run => gone(unit, None, timed_out, cx),
-        State::Stopping { run: r, pid, phase: Phase::Command { aux, index }, timed_out, .. } if aux == run => {
+        State::Stopping { run: r, pid, phase: Phase::Command { aux, index }, timed_out, .. }
+            if aux == run =>
+        {
             cx.note(Note::CommandFailed(Exe::Stop(index), Cause::Start(error.clone())));
             climb(unit, r, pid, Phase::Signal(0), timed_out, cx);
         }
@@ -354,7 +362,9 @@ fn exited(unit: &mut Unit, run: RunId, pid: Pid, exit: Exit, cx: &mut Cx<'_>) {
             main_ended(unit, run, pid, exit, cx);
             gone(unit, Some(exit), timed_out, cx);
         }
-        State::Stopping { run: r, pid, phase: Phase::Command { aux, index }, next_at, timed_out } if aux == run => {
+        State::Stopping { run: r, pid, phase: Phase::Command { aux, index }, next_at, timed_out }
+            if aux == run =>
+        {
             stop_command_ended(unit, (r, pid), index, exit, (next_at, timed_out), cx);
         }
         State::Unknown { run: r, .. } if r == run => {
@@ -589,7 +599,9 @@ fn tick(unit: &mut Unit, cx: &mut Cx<'_>) {
         }
         State::Starting { run, pid, .. } => begin_stop(unit, run, pid, true, cx),
         State::Backoff { .. } => launch(unit, false, cx),
-        State::Stopping { run, pid, phase, timed_out, .. } => next_rung(unit, (run, pid), phase, timed_out, cx),
+        State::Stopping { run, pid, phase, timed_out, .. } => {
+            next_rung(unit, (run, pid), phase, timed_out, cx)
+        }
         State::Stopped { .. }
         | State::Held
         | State::Running { .. }
@@ -600,7 +612,13 @@ fn tick(unit: &mut Unit, cx: &mut Cx<'_>) {
 }
 
 /// The wait of a rung is over and the process still lives.
-fn next_rung(unit: &mut Unit, (run, pid): (RunId, Option<Pid>), phase: Phase, timed_out: bool, cx: &mut Cx<'_>) {
+fn next_rung(
+    unit: &mut Unit,
+    (run, pid): (RunId, Option<Pid>),
+    phase: Phase,
+    timed_out: bool,
+    cx: &mut Cx<'_>,
+) {
     let policy = &cx.spec.stop;
     match phase {
         Phase::Command { aux, .. } => {

@@ -77,7 +77,13 @@ impl Stage {
         let id = self.id(name);
         let mut spec = (*self.fleet.get(id).unwrap().spec).clone();
         change(&mut spec);
-        self.fleet.replace(id, Arc::new(spec), Arc::new(Origin::default()), time(self.clock), &mut self.deeds);
+        self.fleet.replace(
+            id,
+            Arc::new(spec),
+            Arc::new(Origin::default()),
+            time(self.clock),
+            &mut self.deeds,
+        );
         self.told()
     }
 
@@ -130,7 +136,8 @@ impl Stage {
             ["exits", how, ref names @ ..] => {
                 for name in names {
                     let run = self.run(name);
-                    let event = Event::Exited { run, pid: Pid(i32::try_from(run.0).unwrap()), exit: exit(how) };
+                    let event =
+                        Event::Exited { run, pid: Pid(i32::try_from(run.0).unwrap()), exit: exit(how) };
                     self.fleet.fact(self.id(name), event, now, &mut self.deeds);
                 }
             }

@@ -3,7 +3,8 @@
 //! A transcript has one line an event: what happens, `=>`, what comes of it. A failing test shows the
 //! transcript as it really went, beside the expected one.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
+// Each test file uses a part of it; and clippy does not see that helpers are tests, too.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::panic)]
 
 pub mod fleet;
 pub mod unit;
@@ -89,6 +90,36 @@ pub fn span(text: &str) -> Duration {
         "s" => secs(n),
         _ => panic!("no such unit of time: {text}"),
     }
+}
+
+/// RUNNING as soon as it is spawned; stays down when it ends.
+pub fn unit(name: &str) -> Spec {
+    service(name, When::Never)
+}
+
+pub fn with(name: &str, change: impl FnOnce(&mut Spec)) -> Spec {
+    let mut spec = unit(name);
+    change(&mut spec);
+    spec
+}
+
+pub fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+pub fn after(name: &str, others: &[&str]) -> Spec {
+    with(name, |s| s.order.after = names(others))
+}
+
+pub fn requires(name: &str, others: &[&str]) -> Spec {
+    with(name, |s| (s.order.after, s.order.requires) = (names(others), names(others)))
+}
+
+pub fn in_group(name: &str, group: &str, group_priority: i32, priority: i32) -> Spec {
+    with(name, |s| {
+        s.group = group.into();
+        (s.group_priority, s.priority) = (group_priority, priority);
+    })
 }
 
 /// One action in a word or two.

@@ -23,8 +23,12 @@ impl Stage {
     /// Lets `event` happen; what came of it, in words.
     pub fn send(&mut self, event: &Event) -> String {
         self.actions.clear();
-        let mut cx =
-            Cx { spec: &self.spec, now: time(self.clock), next_run: &mut self.next_run, out: &mut self.actions };
+        let mut cx = Cx {
+            spec: &self.spec,
+            now: time(self.clock),
+            next_run: &mut self.next_run,
+            out: &mut self.actions,
+        };
         step(&mut self.unit, event, &mut cx);
         let words: Vec<String> = self.actions.iter().map(brief).collect();
         if words.is_empty() { "-".into() } else { words.join(", ") }

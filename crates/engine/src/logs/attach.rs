@@ -181,7 +181,7 @@ impl Work<'_> {
         });
         let made = match known {
             Some(fifo) => Ok(fifo),
-            None => make_private_folder(&self.shared.folder).and_then(|()| Fifo::open(&path)).map(Arc::new),
+            None => open_fifo(&self.shared.folder, &path).map(Arc::new),
         };
         let fifo = made.map_err(|e| failure("make the FIFO", &path, &e))?;
         fifo.give(self.owner).map_err(|e| failure("give away the FIFO", &path, &e))?;
@@ -288,6 +288,17 @@ pub(super) fn unattached(shared: &Shared, sink: &Sink) -> Option<Arc<Ledger>> {
 fn insert(registry: &mut Registry, inode: Inode, place: Place, body: Body) -> Opened {
     let sink = registry.insert(inode, place.clone());
     Opened { sink, place, inode, fresh: Some(body) }
+}
+
+fn open_fifo(folder: &Path, path: &Path) -> io::Result<Fifo> {
+    Fifo::open(path).or_else(|e| match e.kind() {
+        // Somebody emptied the runtime folder.
+        io::ErrorKind::NotFound => {
+            make_private_folder(folder)?;
+            Fifo::open(path)
+        }
+        _ => Err(e),
+    })
 }
 
 /// Which of the daemon's own descriptors a path names.

@@ -21,11 +21,13 @@ pub(super) struct Fifo {
 impl Fifo {
     /// Opens the FIFO, making it when it is missing or something else has its name.
     pub(super) fn open(path: &Path) -> io::Result<Fifo> {
-        if !matches!(fs::symlink_metadata(path), Ok(meta) if meta.file_type().is_fifo()) {
-            match fs::remove_file(path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => pipe::mkfifo(path, 0o600)?,
+        match fs::symlink_metadata(path) {
+            Ok(meta) if meta.file_type().is_fifo() => {}
+            Ok(_) => {
+                fs::remove_file(path)?;
+                pipe::mkfifo(path, 0o600)?;
             }
+            Err(_) => pipe::mkfifo(path, 0o600)?,
         }
         Ok(Fifo { file: pipe::open_fifo(path)?.into(), busy: AtomicBool::new(false) })
     }

@@ -7,6 +7,9 @@
 //! write ([`device`], [`ansi`]). Readers see one endless stream with offsets that survive rotation
 //! ([`reader`]).
 //!
+//! Streams that name the same file share one sink. Their lines are kept whole as far as can be: half a
+//! line waits a few milliseconds for its rest.
+//!
 //! *Owns:* the FIFOs, the log files, one thread named `logs`, and a helper that frees deleted backups.
 //!
 //! *Must never:* make a program wait for another program's target; lose or reorder a byte over a

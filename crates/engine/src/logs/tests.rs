@@ -270,6 +270,20 @@ fn the_runtime_folder_may_vanish() {
 }
 
 #[test]
+fn what_is_no_fifo_makes_room_for_one() {
+    let mut rig = Rig::new();
+    let log = rig.path("a.log");
+    fs::write(rig.fifo("u1.out"), "a plain file").unwrap();
+    std::os::unix::fs::symlink("/dev/null", rig.fifo("u2.out")).unwrap();
+    for unit in [1, 2] {
+        let streams = rig.attach(unit, &to_file(&log, 0, 0));
+        say(&streams, "line\n");
+        rig.settle(unit);
+    }
+    assert_eq!(text(&log), "line\nline\n");
+}
+
+#[test]
 fn a_full_device_makes_nobody_else_wait() {
     let mut rig = Rig::new();
     let log = rig.path("a.log");

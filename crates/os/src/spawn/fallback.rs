@@ -1,8 +1,9 @@
 //! The last resort: posix_spawn(3), for our own children where both clone calls are refused.
 //!
 //! It can do session or group, standard and extra descriptors, signal mask and dispositions, and the
-//! program (in which glibc's own two signals, 32 and 33, are ignored). It cannot change user, groups, directory, mask, limits, priorities or privileges, report to
-//! a keeper, or fill in a pid: a plan that asks for any of these is refused with ENOSYS at its stage.
+//! program (in which glibc's own two signals, 32 and 33, are ignored). It cannot change user, groups,
+//! directory, mask, limits, priorities or privileges, report to a keeper, or fill in a pid: a plan that
+//! asks for any of these is refused with ENOSYS at its stage.
 
 use super::plan::{Child, Method, Prepared, Session};
 use super::stage::Failure;

@@ -1,0 +1,22 @@
+//! The product from end to end: real daemon, real client, real programs, each test in a world of its own.
+#![allow(unreachable_pub, missing_docs)]
+// Helpers of tests fail by panicking, as tests do; the lint knows only functions marked as tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod common;
+mod context;
+mod crash;
+mod dependencies;
+mod http;
+mod ini;
+mod kill;
+mod life;
+mod logs;
+mod orders;
+mod restart;
+mod servers;
+mod signals;
+mod sprint;
+mod superd;
+mod waiting;
