@@ -223,6 +223,33 @@ fn a_start_pulls_in_only_what_is_down() {
 }
 
 #[test]
+fn a_start_turns_round_the_stop_of_what_it_requires() {
+    let mut stage = Stage::new([unit("db"), requires("web", &["db"])]);
+    stage.play(
+        "
+        start db => db spawn
+        spawned db => -
+        stop db => db TERM
+        start web => -
+        ? => db=STOPPING web=held
+        exits 0 db => db spawn
+        spawned db => web spawn
+        ",
+    );
+    // One that cannot be reached is not there.
+    let mut stage = Stage::new([unit("db"), requires("web", &["db"])]);
+    stage.play(
+        "
+        start db => db spawn
+        spawned db => -
+        kill-fails db => -
+        start web => -
+        ? => db=UNKNOWN web=FATAL
+        ",
+    );
+}
+
+#[test]
 fn wants_are_pulled_in_all_the_way() {
     let wants = |name: &str, other: &str| with(name, |s| s.order.wants = names(&[other]));
     let mut stage = Stage::new([wants("a", "b"), wants("b", "c"), unit("c")]);

@@ -1,5 +1,8 @@
 //! Orders of people: the names they type, and when an order is carried out (habit 12).
 
+// Clippy does not see that helpers of tests are tests, too.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::fleet::Stage;
@@ -70,8 +73,11 @@ fn names_people_type() {
     assert_eq!(select(&Fleet::default(), &names(&["web"])), Err("web".into()));
 }
 
+/// What became of an order, and why.
+type Answer = Option<(Outcome, String)>;
+
 /// The answer to an order given when the unit's last run was `run`, after these lines.
-fn judged(spec: Spec, verb: Verb, lines: &[&str], run: u64) -> Option<(Outcome, String)> {
+fn judged(spec: Spec, verb: Verb, lines: &[&str], run: u64) -> Answer {
     let mut stage = Stage::new([spec]);
     for line in lines {
         stage.say(line);
@@ -87,7 +93,7 @@ fn when_a_start_is_carried_out() {
     let job = || with("web", |s| s.kind = Kind::Oneshot);
     let good = Some((Outcome::Started, String::new()));
     let is = |outcome, why: &str| Some((outcome, why.to_string()));
-    let table: [(Spec, &[&str], Option<(Outcome, String)>); 13] = [
+    let table: [(Spec, &[&str], Answer); 13] = [
         (web(), &["start web"], None),
         (web(), &["start web", "spawned web"], None),
         (web(), &up, good.clone()),

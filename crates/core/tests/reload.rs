@@ -6,6 +6,7 @@ use common::fleet::Stage;
 use common::{after, ini, names, secs, time, unit, with};
 use std::sync::Arc;
 use supers_core::fleet::{Fleet, Plan, plan};
+use supers_core::ids::UnitId;
 use supers_core::proc::{Cause, State, Want};
 use supers_core::snapshot::Origin;
 use supers_core::spec::Spec;
@@ -212,7 +213,7 @@ fn described_again_before_it_was_gone() {
 }
 
 fn view(plan: &Plan, fleet: &Fleet) -> String {
-    let of = |id: &supers_core::ids::UnitId| fleet.get(*id).unwrap().spec.full_name();
+    let of = |id: &UnitId| fleet.get(*id).map(|s| s.spec.full_name()).unwrap_or_default();
     let list = |what: &str, names: Vec<String>| format!("{what}[{}]", names.join(" "));
     [
         list("added", plan.added.iter().map(|(s, _)| s.full_name()).collect()),

@@ -1,5 +1,8 @@
 //! What people and clients read: causes, ends, names, and the flat views of a unit.
 
+// Clippy does not see that helpers of tests are tests, too.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::fleet::Stage;

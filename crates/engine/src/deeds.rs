@@ -80,8 +80,11 @@ impl Engine {
     }
 
     fn note(&mut self, id: UnitId, note: &Note) {
-        if let Some(slot) = self.fleet.get(id) {
-            self.journal.note(self.now, &slot.spec, note);
+        let slot = self.fleet.get(id).map(|slot| &slot.spec);
+        // The last news of a unit come when its slot is gone.
+        let spec = slot.or_else(|| self.runs.values().find(|r| r.unit == id).map(|r| &r.spec));
+        if let Some(spec) = spec {
+            self.journal.note(self.now, spec, note);
         }
         match note {
             Note::Reloaded => self.tickets.reloaded(id, None),
@@ -99,7 +102,7 @@ impl Engine {
 
     /// The spawn thread finished one request.
     pub(crate) fn spawn_done(&mut self, done: Done) {
-        let Done { unit, run, exe, result } = done;
+        let Done { unit, spec, run, exe, result } = done;
         self.spawning.remove(&run);
         let started = match result {
             Err(error) => {
@@ -120,6 +123,7 @@ impl Engine {
         }
         let r = Run {
             unit,
+            spec,
             exe,
             pid,
             pidfd: started.child.pidfd,

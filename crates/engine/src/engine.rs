@@ -23,6 +23,7 @@ use supers_core::fleet::{Deed, Fleet};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
 use supers_core::signal::Signal;
+use supers_core::spec::Spec;
 use supers_core::time::{Mono, Now};
 use supers_os::reap;
 use tokio::sync::mpsc;
@@ -66,6 +67,8 @@ pub struct Setup {
 /// One life in progress.
 pub(crate) struct Run {
     pub unit: UnitId,
+    /// What it was started as; a removed unit has no other.
+    pub spec: Arc<Spec>,
     #[allow(dead_code)] // the later history of causes names it
     pub exe: Exe,
     pub pid: Pid,

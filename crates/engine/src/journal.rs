@@ -61,8 +61,9 @@ fn phrase(spec: &Spec, note: &Note) -> Option<(Level, String)> {
             (Level::Info, text)
         }
         Note::Changed { to: Word::Fatal, .. } => {
-            let text = format!("gave up: {name} entered FATAL state, too many start retries too quickly");
-            (Level::Info, text)
+            // The ancestor's phrase goes on with a reason that is true only where tries are counted.
+            let why = if spec.restart.retry.is_some() { ", too many start retries too quickly" } else { "" };
+            (Level::Info, format!("gave up: {name} entered FATAL state{why}"))
         }
         Note::Changed { from: Word::Starting, to: Word::Backoff, .. } => {
             (Level::Info, format!("backoff: {name} did not start, it is tried again"))

@@ -37,6 +37,7 @@ pub(crate) struct Request {
 /// What became of it.
 pub(crate) struct Done {
     pub unit: UnitId,
+    pub spec: Arc<Spec>,
     pub run: RunId,
     pub exe: Exe,
     pub result: Result<Started, StartError>,
@@ -95,9 +96,9 @@ fn run(setup: &Setup, requests: &Receiver<Request>, line: &AtomicUsize, done: &m
     while let Ok(request) = requests.recv() {
         line.fetch_sub(1, Ordering::Relaxed);
         let result = start_one(setup, &request);
-        let Request { unit, run, exe, .. } = request;
+        let Request { unit, spec, run, exe, .. } = request;
         // The engine always takes these, so waiting for room cannot lock up.
-        if done.blocking_send(Done { unit, run, exe, result }).is_err() {
+        if done.blocking_send(Done { unit, spec, run, exe, result }).is_err() {
             return;
         }
     }

@@ -10,9 +10,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use supers_core::exit::Exit;
-use supers_core::ids::Pid;
-use supers_core::time::Mono;
+use supers_os::Exit;
+use supers_os::Mono;
+use supers_os::Pid;
 use supers_os::keeper_proto::{self, ToDaemon, ToKeeper};
 use supers_os::poll::{Epoll, Event, Interest};
 use supers_os::signals::{self, SignalFd};
@@ -128,7 +128,7 @@ impl Keeper {
         let mut ended = false;
         for event in events.iter().take(n) {
             match event.token() {
-                SIGNALS => self.read_signals(),
+                SIGNALS => ended |= self.read_signals(),
                 SOCKET => {
                     if event.writable() {
                         self.socket_has_room();
@@ -206,7 +206,7 @@ impl Keeper {
     }
 
     fn start_again(&mut self, exit: Exit) -> Option<i32> {
-        self.waiting.keep_only_stops();
+        self.waiting.daemon_died();
         match self.launcher.patience.after(exit, now(), self.waiting.first().is_some()) {
             Next::At(at) => {
                 self.start_at = Some(at);
@@ -221,23 +221,33 @@ impl Keeper {
 
     // ---- what comes in
 
-    fn read_signals(&mut self) {
+    /// True when the daemon may have ended.
+    fn read_signals(&mut self) -> bool {
+        let mut ended = false;
         while let Ok(Some(info)) = self.signals.read() {
             if info.signal.number() == signals::CHILD {
-                self.child_signal(Pid(info.pid));
+                ended |= self.child_signal(Pid(info.pid));
             } else if self.daemon.is_some() || is_stop(info.signal) {
                 self.waiting.add(info.signal, info.pid);
             }
         }
+        ended
     }
 
-    fn child_signal(&mut self, pid: Pid) {
+    /// True when it is the daemon's.
+    fn child_signal(&mut self, pid: Pid) -> bool {
         self.sweep_at.get_or_insert_with(|| now() + SWEEP);
-        // The daemon's own end is told by its pidfd.
-        let is_daemon = self.daemon.as_ref().is_some_and(|d| d.child.pid == pid);
-        if !is_daemon && !self.look_at(pid) {
+        if self.is_daemon(pid) {
+            return true;
+        }
+        if !self.look_at(pid) {
             self.nudge = true;
         }
+        false
+    }
+
+    fn is_daemon(&self, pid: Pid) -> bool {
+        self.daemon.as_ref().is_some_and(|daemon| daemon.child.pid == pid)
     }
 
     /// Looks whether a child ended. True when that is something to tell the daemon.
@@ -281,8 +291,7 @@ impl Keeper {
         // Taken out for the walk, in which the keeper does other things.
         let mut children = std::mem::replace(&mut self.children, Children::none());
         children.each(|pid| {
-            let is_daemon = self.daemon.as_ref().is_some_and(|d| d.child.pid == pid);
-            if !is_daemon && !self.runs.knows(pid) {
+            if !self.is_daemon(pid) && !self.runs.knows(pid) {
                 self.look_at(pid);
             }
         });
@@ -364,7 +373,7 @@ impl Keeper {
             if !self.say(&ToDaemon::Signal { signal, sender }) {
                 return;
             }
-            self.waiting.remove(signal);
+            self.waiting.said(signal);
         }
         while self.listing {
             let next = self.runs.find(|run| run.unlisted);

@@ -8,7 +8,7 @@
 //!
 //! *Must never:* wait for the daemon (a full socket is written to later), allocate once it
 //! has started, kill anything, touch a file of the user's, or know what a unit is. It depends on `os`
-//! and the vocabulary in `core`, and has fewer than 1,000 lines.
+//! alone, and has fewer than 1,000 lines.
 //!
 //! *Tested* with real processes (`tests/keeper.rs`): a launcher, a keeper and a scripted daemon in one
 //! executable, with an allocator that counts.

@@ -1,6 +1,6 @@
 //! The processes that reported themselves, in memory of a fixed size.
 
-use supers_core::ids::Pid;
+use supers_os::Pid;
 
 /// One process.
 #[derive(Clone, Copy, Debug)]

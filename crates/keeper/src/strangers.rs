@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use supers_core::ids::Pid;
+use supers_os::Pid;
 use supers_os::process;
 
 /// The kernel's list of this process's children; without it (kernels built so) strangers whose signals

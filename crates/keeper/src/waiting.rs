@@ -1,6 +1,6 @@
 //! Signals that are to be passed on. Of each number one can wait, as in the kernel.
 
-use supers_core::signal::Signal;
+use supers_os::Signal;
 
 /// The signals that ask for the end; they are remembered while no daemon lives.
 const STOPS: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::QUIT];
@@ -9,30 +9,22 @@ pub(crate) fn is_stop(signal: Signal) -> bool {
     STOPS.contains(&signal)
 }
 
-/// Which signals wait, and who sent each.
+/// Which signals wait, and who sent each. A stop that was said is kept as well: a daemon that dies before
+/// it obeyed leaves it to the next.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     senders: [Option<i32>; 65],
+    said_stops: [Option<i32>; 65],
 }
 
 impl Waiting {
     pub(crate) fn new() -> Waiting {
-        Waiting { senders: [None; 65] }
-    }
-
-    fn place(&mut self, signal: Signal) -> Option<&mut Option<i32>> {
-        self.senders.get_mut(usize::try_from(signal.number()).ok()?)
+        Waiting { senders: [None; 65], said_stops: [None; 65] }
     }
 
     pub(crate) fn add(&mut self, signal: Signal, sender: i32) {
-        if let Some(place) = self.place(signal) {
+        if let Some(place) = self.senders.get_mut(index(signal)) {
             *place = Some(sender);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, signal: Signal) {
-        if let Some(place) = self.place(signal) {
-            *place = None;
         }
     }
 
@@ -42,8 +34,22 @@ impl Waiting {
         numbered.filter_map(|(n, sender)| Signal::from_number(n).zip(*sender)).next()
     }
 
-    /// The daemon died: what was meant for it alone is dropped.
-    pub(crate) fn keep_only_stops(&mut self) {
+    /// The daemon was told.
+    pub(crate) fn said(&mut self, signal: Signal) {
+        let sender = self.senders.get_mut(index(signal)).and_then(Option::take);
+        if let (true, Some(place)) = (is_stop(signal), self.said_stops.get_mut(index(signal))) {
+            *place = sender;
+        }
+    }
+
+    /// The daemon died. What was meant for it alone is dropped, and stops wait again.
+    pub(crate) fn daemon_died(&mut self) {
+        for stop in STOPS {
+            let said = self.said_stops.get_mut(index(stop)).and_then(Option::take);
+            if let Some(sender) = self.senders.get(index(stop)).copied().flatten().or(said) {
+                self.add(stop, sender);
+            }
+        }
         for (number, sender) in (0i64..).zip(&mut self.senders) {
             if !Signal::from_number(number).is_some_and(is_stop) {
                 *sender = None;
@@ -52,22 +58,43 @@ impl Waiting {
     }
 }
 
+/// 0 is no signal, so a number that fits nowhere finds nothing.
+fn index(signal: Signal) -> usize {
+    usize::try_from(signal.number()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn one_of_each_waits_and_only_stops_outlive_a_daemon() {
+    fn one_of_each_waits() {
         let mut waiting = Waiting::new();
         for signal in [Signal::TERM, Signal::USR1, Signal::HUP, Signal::HUP] {
             waiting.add(signal, 9);
         }
-        assert_eq!(waiting.first(), Some((Signal::HUP, 9)));
-        waiting.remove(Signal::HUP);
-        assert_eq!(waiting.first(), Some((Signal::USR1, 9)));
-        waiting.keep_only_stops();
-        assert_eq!(waiting.first(), Some((Signal::TERM, 9)));
-        waiting.remove(Signal::TERM);
+        for signal in [Signal::HUP, Signal::USR1, Signal::TERM] {
+            assert_eq!(waiting.first(), Some((signal, 9)));
+            waiting.said(signal);
+        }
         assert_eq!(waiting.first(), None);
+    }
+
+    #[test]
+    fn only_stops_outlive_a_daemon_said_or_not() {
+        let mut waiting = Waiting::new();
+        for signal in [Signal::HUP, Signal::INT, Signal::TERM, Signal::USR2] {
+            waiting.add(signal, 9);
+        }
+        waiting.said(Signal::HUP);
+        waiting.said(Signal::INT);
+        for _ in 0..2 {
+            waiting.daemon_died();
+            assert_eq!(waiting.first(), Some((Signal::INT, 9)));
+            waiting.said(Signal::INT);
+            assert_eq!(waiting.first(), Some((Signal::TERM, 9)));
+            waiting.said(Signal::TERM);
+            assert_eq!(waiting.first(), None);
+        }
     }
 }

@@ -1,1 +1,67 @@
-fn main(){}
+//! The keeper with real processes. One executable in three roles, told apart by argv[0]: the runner
+//! (what `cargo test` starts), the keeper, and a scripted daemon. Each scenario is a pair of functions:
+//! what the runner sees, and what the daemon does. The keeper's role fails every scenario in which the
+//! keeper allocates.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "keeper/alloc.rs"]
+mod alloc;
+#[path = "keeper/daemon.rs"]
+mod daemon;
+#[path = "keeper/runner.rs"]
+mod runner;
+
+use runner::World;
+
+/// Name, the runner's side, the daemon's side.
+type Scenario = (&'static str, fn(&mut World), fn(&mut daemon::Daemon));
+
+const SCENARIOS: [Scenario; 11] = [
+    ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
+    ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
+    ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
+    ("a_deaf_daemon_loses_nothing", runner::ends_with::<0>, daemon::deaf),
+    ("merged_signals_are_made_up_for", runner::ends_with::<0>, daemon::merged),
+    ("strangers_are_reaped", runner::ends_with::<0>, daemon::strangers),
+    ("a_crash_costs_no_process", runner::crash, daemon::crash),
+    ("a_daemon_that_cannot_start_is_given_up", runner::given_up, daemon::given_up),
+    ("signals_are_passed_on", runner::signals, daemon::signals),
+    ("stop_is_remembered_while_no_daemon_lives", runner::remembered, daemon::remembered),
+    ("a_launcher_is_released", runner::released, daemon::released),
+];
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    let code = match (words[0].as_str(), words.get(1)) {
+        ("super-keeper", Some(_)) => runner::keeper_role(&words),
+        ("superd", Some(name)) => {
+            let scenario = SCENARIOS.iter().find(|s| s.0 == name).expect("a scenario");
+            daemon::role(scenario.2)
+        }
+        _ => run_all(&words[1..]),
+    };
+    std::process::exit(code);
+}
+
+fn run_all(words: &[String]) -> i32 {
+    if words.iter().any(|w| w == "--list") {
+        SCENARIOS.iter().for_each(|s| println!("{}: test", s.0));
+        return 0;
+    }
+    let filter: Vec<&String> = words.iter().filter(|w| !w.starts_with('-')).collect();
+    let mut failed = 0;
+    for (name, runner, _) in SCENARIOS {
+        if !filter.is_empty() && !filter.iter().any(|f| name.contains(f.as_str())) {
+            continue;
+        }
+        let good = std::panic::catch_unwind(|| {
+            let mut world = World::new(name);
+            runner(&mut world);
+        })
+        .is_ok();
+        println!("test {name} ... {}", if good { "ok" } else { "FAILED" });
+        failed += i32::from(!good);
+    }
+    failed.min(100)
+}

@@ -11,7 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supers_config::places::Places;
-use supers_config::{Choice, Loaded, LogLevel, Personality, Settings};
+use supers_config::{Choice, Loaded, LogLevel, Personality, Settings, Severity};
+use supers_core::time::Wall;
 use supers_engine::environ::Daemon as ChildEnv;
 use supers_engine::family::Family;
 use supers_engine::logs::mainlog::{Level, MainLog};
@@ -103,16 +104,19 @@ impl Stop {
 fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -> Result<(), Stop> {
     let log_dir = log_dir(places, true);
     let initial = world.load(&places.choice, &log_dir);
-    for finding in &initial.config.findings {
-        let _ = writeln!(io::stderr(), "{finding}");
+    let settings = initial.config.settings.clone();
+    // In the foreground the main log shows them on the terminal.
+    if initial.fatal || args.daemon || settings.silent {
+        for finding in &initial.config.findings {
+            let _ = writeln!(io::stderr(), "{finding}");
+        }
     }
     if initial.fatal {
         return Err(Stop::usage("the configuration is broken, nothing was started"));
     }
-    let settings = initial.config.settings.clone();
     become_user(&settings)?;
     raise_limits(&settings)?;
-    let main_log = main_log(args, &settings, places, &log_dir)?;
+    let main_log = main_log(args, &settings, places, &world.cwd, &log_dir)?;
     let doors = listen::open(&settings, places).map_err(Stop::usage)?;
     let reset_oom = process::oom_score_adj().unwrap_or(0) != 0;
     let pid = family.pid();
@@ -126,15 +130,13 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     };
     let notices = Notices::default();
     doors.notices.iter().for_each(|n| notices.add(n.clone()));
-    let logs_config = LogsConfig {
-        runtime_dir: places.runtime.clone(),
-        stdout: dup(io::stdout().as_fd())?,
-        stderr: dup(io::stderr().as_fd())?,
-    };
+    let (stdout, stderr) = own_output(args.daemon)?;
+    let logs_config = LogsConfig { runtime_dir: places.runtime.clone(), stdout, stderr };
     let logs = logs::start(logs_config).map_err(|e| Stop::io("cannot start the log pump", &e))?;
     clean_auto_logs(&settings);
     let now = clock::now();
     main_log.log(Level::Info, now.wall, &places.why);
+    log_reading(&main_log, now.wall, &initial);
     for notice in &doors.notices {
         main_log.log(Level::Warn, now.wall, notice);
     }
@@ -143,7 +145,10 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         main_log.log(Level::Critical, now.wall, text);
     }
     main_log.log(Level::Info, now.wall, &format!("supervisord started with pid {pid}"));
-    let pid_files = write_pid_files(&settings, places, pid, &main_log);
+    let pid_files = write_pid_files(&settings, places, &world.cwd, pid, &main_log);
+    if args.daemon {
+        leave_the_terminals_place(&settings, &main_log);
+    }
     let ready_line = ready_line(pid, &initial, places);
     let unit_dir = match &places.choice {
         Choice::Dir(dir) => Some(dir.clone()),
@@ -247,12 +252,53 @@ fn raise_limits(settings: &Settings) -> Result<(), Stop> {
     Ok(())
 }
 
-fn main_log(args: &Args, settings: &Settings, places: &Places, log_dir: &Path) -> Result<MainLog, Stop> {
+/// Which files were read, and what was found in them (supervisor-contract 1, "Main-log phrases").
+fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded) {
+    for file in loaded.config.files.iter().skip(1) {
+        log.log(Level::Info, now, &format!("Included extra file \"{file}\" during parsing"));
+    }
+    for finding in &loaded.config.findings {
+        let level = match finding.severity {
+            Severity::Error => Level::Error,
+            Severity::Warning => Level::Warn,
+        };
+        log.log(level, now, &finding.to_string());
+    }
+}
+
+/// Standard output and error for programs that log to `/dev/stdout` and `/dev/stderr`. In the background
+/// there is none, and whoever waits for the launcher's output must see its end.
+fn own_output(background: bool) -> Result<(OwnedFd, OwnedFd), Stop> {
+    if background {
+        let null = || fs::File::options().write(true).open("/dev/null").map(OwnedFd::from);
+        let fail = |e: io::Error| Stop::io("cannot open /dev/null", &e);
+        return Ok((null().map_err(fail)?, null().map_err(fail)?));
+    }
+    Ok((dup(io::stdout().as_fd())?, dup(io::stderr().as_fd())?))
+}
+
+/// `umask=` and `directory=` of the main section count in the background only (supervisor-contract 1).
+fn leave_the_terminals_place(settings: &Settings, log: &MainLog) {
+    process::set_umask(settings.umask.unwrap_or(0o022));
+    let Some(dir) = &settings.directory else { return };
+    if let Err(e) = std::env::set_current_dir(std::ffi::OsStr::from_bytes(dir)) {
+        let text = format!("cannot change directory to {dir}: {}", supers_os::error_text(&e));
+        log.log(Level::Critical, clock::now().wall, &text);
+    }
+}
+
+fn main_log(
+    args: &Args,
+    settings: &Settings,
+    places: &Places,
+    cwd: &Path,
+    log_dir: &Path,
+) -> Result<MainLog, Stop> {
     let folder = matches!(places.choice, Choice::Dir(_));
     let path = match &settings.logfile {
         Some(p) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(p))),
         None if folder => Some(log_dir.join("superd.log")),
-        None => Some(PathBuf::from("supervisord.log")),
+        None => Some(cwd.join("supervisord.log")),
     };
     let copy = !args.daemon && !settings.silent;
     let stdout = if copy { Some(dup(io::stdout().as_fd())?) } else { None };
@@ -285,10 +331,16 @@ fn clean_auto_logs(settings: &Settings) {
 }
 
 /// The configured pid file, and one in the runtime folder for whoever looks there.
-fn write_pid_files(settings: &Settings, places: &Places, pid: i32, log: &MainLog) -> Vec<PathBuf> {
+fn write_pid_files(
+    settings: &Settings,
+    places: &Places,
+    cwd: &Path,
+    pid: i32,
+    log: &MainLog,
+) -> Vec<PathBuf> {
     let configured = match &settings.pidfile {
         Some(p) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(p))),
-        None if matches!(places.choice, Choice::File(_)) => Some(PathBuf::from("supervisord.pid")),
+        None if matches!(places.choice, Choice::File(_)) => Some(cwd.join("supervisord.pid")),
         None => Some(places.pid_file.clone()),
     };
     let all: Vec<PathBuf> = configured.into_iter().chain([places.runtime.join("pid")]).collect();

@@ -80,8 +80,11 @@ fn account(f: &mut Fields<'_>, key: &str, exists: &dyn Fn(&str) -> bool) -> Opti
     Some(name)
 }
 
+/// The root folder unless the file says otherwise, wherever the daemon was started.
 fn directory(f: &mut Fields<'_>, req: &Request<'_>) -> Option<Directory> {
-    let line = f.last("Service", "WorkingDirectory")?;
+    let Some(line) = f.last("Service", "WorkingDirectory") else {
+        return Some(Directory { path: "/".into(), optional: false });
+    };
     let text = f.text(Some(line))?;
     let (optional, path) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),

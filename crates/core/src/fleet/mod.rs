@@ -4,6 +4,7 @@
 //! about that is another event in its queue, so a wave through a thousand units neither recurses nor
 //! sees half a wave.
 
+mod held;
 mod order;
 mod plan;
 mod select;
@@ -147,13 +148,6 @@ impl Fleet {
     /// Units that changed since the last call.
     pub fn take_dirty(&mut self) -> BTreeSet<UnitId> {
         core::mem::take(&mut self.dirty)
-    }
-
-    /// Names of the units that a held unit waits for.
-    pub fn waits_for(&self, id: UnitId) -> Vec<String> {
-        let Some(slot) = self.get(id).filter(|s| s.unit.state == State::Held) else { return Vec::new() };
-        let open = slot.links.after.iter().filter(|d| self.is_undecided(slot, **d));
-        open.filter_map(|d| Some(self.get(*d)?.spec.full_name())).collect()
     }
 
     /// Adds a unit, down. Call [`Fleet::link`] when all are added. A name that exists already is
@@ -552,42 +546,6 @@ impl Fleet {
             slot.unit.since = now.wall;
         }
         self.relink |= relations_differ;
-    }
-
-    /// A unit that comes after `d` cannot know yet whether `d` gets there.
-    fn is_undecided(&self, me: &Slot, d: UnitId) -> bool {
-        let Some(dep) = self.get(d) else { return false };
-        let coming_back = dep.unit.want == Want::Up && matches!(dep.unit.state, State::Stopping { .. });
-        let retrying = matches!(dep.unit.state, State::Backoff { .. }) && me.links.requires.contains(&d);
-        let swapping = matches!(dep.pending, Pending::Swap { start: true, .. });
-        dep.queued || dep.unit.state.is_starting() || coming_back || retrying || swapping
-    }
-
-    /// `d` is required and not there.
-    fn is_missing(&self, me: &Slot, d: UnitId) -> bool {
-        me.links.requires.contains(&d) && self.get(d).is_some_and(|s| !s.unit.state.is_reached())
-    }
-
-    /// Looks again at all held units.
-    fn release_held(&mut self) {
-        let is_held = |s: &Slot| s.unit.state == State::Held;
-        let held: Vec<UnitId> = self.iter().filter(|(_, s)| is_held(s)).map(|(id, _)| id).collect();
-        held.into_iter().for_each(|id| self.try_release(id));
-    }
-
-    /// Starts a held unit when everything before it is decided; fails it when a required one is not
-    /// there.
-    fn try_release(&mut self, id: UnitId) {
-        let Some(slot) = self.get(id).filter(|s| s.unit.state == State::Held) else { return };
-        if slot.links.after.iter().any(|d| self.is_undecided(slot, *d)) {
-            return;
-        }
-        let missing = slot.links.after.iter().find(|d| self.is_missing(slot, **d));
-        let event = match missing.and_then(|d| self.get(*d)) {
-            Some(dep) => Event::Abandon(Cause::Dependency(dep.spec.full_name())),
-            None => Event::Release,
-        };
-        self.queue.push_back((id, event));
     }
 
     /// Moves each sequence on to the next stage when its present one is down.

@@ -4,6 +4,7 @@
 //! event, the spec and the time; what must be done comes out as [`Action`]s.
 
 mod cause;
+mod ending;
 mod step;
 
 pub use cause::Cause;
