@@ -9,7 +9,7 @@ use crate::logs::{LogFact, Logs, Streams};
 use crate::orders::{After, Ask};
 use crate::publish::{Board, publish};
 use crate::sources::{Fresh, Load, Sources, wanted};
-use crate::spawner::{self, Done, Spawner};
+use crate::spawner::{self, Done, FileLimits, Spawner};
 use crate::tickets::Tickets;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -58,6 +58,8 @@ pub struct Setup {
     pub sequential_stop: bool,
     /// The daemon's own oom_score_adj is not 0.
     pub reset_oom: bool,
+    /// Limits on open files.
+    pub files: FileLimits,
     /// For `status` and `version`.
     pub identity: Identity,
     /// For `status`.
@@ -133,6 +135,7 @@ impl Engine {
             method: setup.family.method(),
             report: setup.family.report_fd(),
             reset_oom: setup.reset_oom,
+            files: setup.files,
         };
         let (spawner, done) = Spawner::start(spawn_setup)?;
         let (sources, fresh) = Sources::new(setup.load, setup.unit_dir);

@@ -27,3 +27,4 @@ mod tickets;
 pub use engine::{Engine, Setup};
 pub use handle::{Handle, Identity, Notices};
 pub use sources::Load;
+pub use spawner::FileLimits;

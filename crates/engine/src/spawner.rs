@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
-use supers_core::spec::{Command, Context, Spec};
+use supers_core::spec::{Command, Context, Limit, Resource, Spec};
 use supers_os::spawn::{Child, Creds, Method, Plan, Report, Session, resolve, spawn};
 use supers_os::users;
 use tokio::sync::mpsc;
@@ -60,7 +60,22 @@ pub(crate) struct Setup {
     pub report: Option<RawFd>,
     /// The daemon's own oom_score_adj is not 0, so each child sets its own.
     pub reset_oom: bool,
+    /// Open files: what the daemon may have, and what its children start with.
+    pub files: FileLimits,
 }
+
+/// Limits on open files. The daemon takes all it may have; its children keep what was usual, since
+/// programs that use select() or close "all" descriptors suffer from a large number.
+#[derive(Clone, Copy, Debug)]
+pub struct FileLimits {
+    /// The daemon's own.
+    pub own: u64,
+    /// Soft and hard limit of children, unless their description says otherwise.
+    pub child: (u64, u64),
+}
+
+/// Descriptors that units may not take, so that the daemon can always log, answer and stop.
+const RESERVED: u64 = 64;
 
 /// The handle to the thread.
 pub(crate) struct Spawner {
@@ -136,6 +151,12 @@ fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
     let stderr = streams.stderr_writer(&stdout).map_err(output)?;
     let (stdin, stdin_keep) = environ::stdin(context).map_err(output)?;
 
+    // The kernel gives the lowest free number, so a number tells how many are in use.
+    if u64::try_from(stderr.as_raw_fd()).unwrap_or(0) + RESERVED > setup.files.own {
+        let text =
+            format!("too many open files: superd may have {} and keeps {RESERVED} for itself", setup.files.own);
+        return Err(fault(Stage::Fork, &text));
+    }
     let argv =
         c_strings(command.argv0.iter().chain(words.iter().skip(usize::from(command.argv0.is_some()))))?;
     let (env, pid_slots) = env.into_c_strings()?;
@@ -151,7 +172,7 @@ fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
         creds: if command.privileged { None } else { creds(context, user.as_ref())? },
         directory: environ::directory(context, user.as_ref())?,
         umask: context.umask,
-        limits: context.limits.clone(),
+        limits: std::iter::once(files_of_child(setup.files)).chain(context.limits.iter().copied()).collect(),
         nice: context.nice,
         oom_score_adj: context.oom_score_adj.or(setup.reset_oom.then_some(0)),
         no_new_privileges: context.no_new_privileges,
@@ -161,6 +182,12 @@ fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
     };
     let child = spawn(&plan, setup.method)?;
     Ok(Started { child, streams, stdin: stdin_keep })
+}
+
+fn files_of_child(files: FileLimits) -> Limit {
+    let value = |v: u64| (v != u64::MAX).then_some(v);
+    let (soft, hard) = files.child;
+    Limit { resource: Resource::Nofile, soft: value(soft), hard: value(hard) }
 }
 
 /// Ids to change to; none when they are the daemon's own anyway and no group is asked for.

@@ -21,7 +21,7 @@ const SCENARIOS: [Scenario; 11] = [
     ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
     ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
     ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
-    ("a_deaf_daemon_loses_nothing", runner::ends_with::<0>, daemon::deaf),
+    ("a_deaf_daemon_loses_nothing", runner::deaf, daemon::deaf),
     ("merged_signals_are_made_up_for", runner::ends_with::<0>, daemon::merged),
     ("strangers_are_reaped", runner::ends_with::<0>, daemon::strangers),
     ("a_crash_costs_no_process", runner::crash, daemon::crash),

@@ -12,16 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supers_config::places::Places;
 use supers_config::{Choice, Loaded, LogLevel, Personality, Settings, Severity};
+use supers_core::spec::Resource;
 use supers_core::time::Wall;
 use supers_engine::environ::Daemon as ChildEnv;
 use supers_engine::family::Family;
 use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, LogsConfig};
-use supers_engine::{Engine, Identity, Notices, Setup, clock};
+use supers_engine::{Engine, FileLimits, Identity, Notices, Setup, clock};
 use supers_os::{process, users};
 
-/// Descriptors kept for the daemon itself, whatever the units need.
+/// Default of `minfds`.
 const LEAST_FILES: u64 = 1024;
+/// Default of `minprocs`.
+const LEAST_PROCESSES: u64 = 200;
 
 /// `superd -t`: all findings, and whether it would start.
 pub(super) fn test(world: &World, places: &Places) -> i32 {
@@ -115,7 +118,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         return Err(Stop::usage("the configuration is broken, nothing was started"));
     }
     become_user(&settings)?;
-    raise_limits(&settings)?;
+    let files = raise_limits(&settings)?;
     let main_log = main_log(args, &settings, places, &world.cwd, &log_dir)?;
     let doors = listen::open(&settings, places).map_err(Stop::usage)?;
     let reset_oom = process::oom_score_adj().unwrap_or(0) != 0;
@@ -166,6 +169,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         unit_dir,
         sequential_stop: settings.sequential_stop,
         reset_oom,
+        files,
         identity,
         notices,
     };
@@ -239,17 +243,19 @@ fn become_user(settings: &Settings) -> Result<(), Stop> {
         .map_err(|e| Stop::io(&format!("cannot become user {name}"), &e))
 }
 
-fn raise_limits(settings: &Settings) -> Result<(), Stop> {
+/// `minfds` and `minprocs` (supervisor-contract 1), then as many files for the daemon itself as the
+/// hard limit allows: each unit needs about six.
+fn raise_limits(settings: &Settings) -> Result<FileLimits, Stop> {
     let files = settings.minfds.unwrap_or(LEAST_FILES);
-    process::raise_nofile(files)
-        .map_err(|e| Stop::usage(format!("cannot have {files} file descriptors (minfds): {e}")))?;
-    if let Some(n) = settings.minprocs {
-        process::raise_nproc(n)
-            .map_err(|e| Stop::usage(format!("cannot have {n} processes (minprocs): {e}")))?;
-    }
-    // As many files as the hard limit allows: each unit needs about six.
-    let _ = process::raise_nofile_to_hard();
-    Ok(())
+    let few =
+        |e: io::Error, what: &str| Stop::usage(format!("cannot have {what}: {}", supers_os::error_text(&e)));
+    process::raise_nofile(files).map_err(|e| few(e, &format!("{files} open files (minfds)")))?;
+    let procs = settings.minprocs.unwrap_or(LEAST_PROCESSES);
+    process::raise_nproc(procs).map_err(|e| few(e, &format!("{procs} processes (minprocs)")))?;
+    let child =
+        process::limit(Resource::Nofile).map_err(|e| Stop::io("cannot read the limit of open files", &e))?;
+    let own = process::raise_nofile_to_hard().unwrap_or(child.0);
+    Ok(FileLimits { own, child })
 }
 
 /// Which files were read, and what was found in them (supervisor-contract 1, "Main-log phrases").

@@ -112,12 +112,15 @@ fn row_text(verb: Verb, row: &Row, context: &Context<'_>) -> String {
     let style = context.style;
     let name = clean(&row.name);
     let failed = verdict(verb, row.outcome) == Verdict::Failed;
-    let mut text = format!("{name}: {}", style.paint(tone(verb, row.outcome), &what(verb, row)));
+    let outcome = what(verb, row);
+    let mut text = format!("{name}: {}", style.paint(tone(verb, row.outcome), &outcome));
     if row.pid != 0 {
         text += &format!(", pid {}", row.pid);
     }
-    if !row.detail.is_empty() {
-        text += &format!(": {}", clean(&row.detail));
+    // A cause that says "cannot start" itself need not say it twice.
+    let detail = if failed { row.detail.trim_start_matches("cannot start: ") } else { &row.detail };
+    if !detail.is_empty() {
+        text += &format!(": {}", clean(detail));
     }
     if row.changed {
         text += " (with the present text of its file)";

@@ -46,8 +46,14 @@ fn status_json_has_the_promised_fields() {
     let names: Vec<&str> = rows.iter().map(|r| r["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["job", "web"]);
     let (job, web) = (&rows[0], &rows[1]);
-    assert_eq!((&web["state"], &web["group"], &web["exit"], &web["reason"]), (&"RUNNING".into(), &"web".into(), &Value::Null, &"".into()));
-    assert_eq!((&web["restarts"], &web["want"], &web["description"]), (&0.into(), &true.into(), &"a web server".into()));
+    assert_eq!(
+        (&web["state"], &web["group"], &web["exit"], &web["reason"]),
+        (&"RUNNING".into(), &"web".into(), &Value::Null, &"".into())
+    );
+    assert_eq!(
+        (&web["restarts"], &web["want"], &web["description"]),
+        (&0.into(), &true.into(), &"a web server".into())
+    );
     assert!(web["pid"].as_i64().unwrap() > 1 && web["uptime_s"].is_u64(), "{web}");
     assert_eq!((&job["pid"], &job["exit"], &job["uptime_s"]), (&0.into(), &3.into(), &0.into()));
     assert_eq!(job["source"], format!("{}:1", w.path("units/job.service").display()));
@@ -75,7 +81,10 @@ fn start_stop_and_restart_say_what_they_did() {
     assert!(!second.lives());
     assert_eq!(restarted, format!("web: restarted, pid {}\n", w.status().pid("web")));
     let rows = json(&w.supers_ok(&["restart", "web", "--json"]));
-    assert_eq!((&rows[0]["name"], &rows[0]["outcome"], &rows[0]["changed"]), (&"web".into(), &"restarted".into(), &false.into()));
+    assert_eq!(
+        (&rows[0]["name"], &rows[0]["outcome"], &rows[0]["changed"]),
+        (&"web".into(), &"restarted".into(), &false.into())
+    );
     assert!(main_log(&w).contains("restart web (asked by root through unix)"), "{}", main_log(&w));
 }
 
@@ -149,10 +158,29 @@ fn add_writes_a_unit_and_starts_it() {
     w.superd();
     let a = w.actor().display().to_string();
     let dir = w.path("home").display().to_string();
-    let args = ["add", "fresh", "--description", "made by hand", "--directory", &dir, "--", &a, "cwd", "args", "a b", "$HOME", "%n", "quo\"te"];
+    let args = [
+        "add",
+        "fresh",
+        "--description",
+        "made by hand",
+        "--directory",
+        &dir,
+        "--",
+        &a,
+        "cwd",
+        "args",
+        "a b",
+        "$HOME",
+        "%n",
+        "quo\"te",
+    ];
     let end = w.supers(&args);
     until_state(&w, "fresh", "EXITED");
-    assert_eq!(log(&w, "fresh"), format!("cwd {dir}\n[\"a b\", \"$HOME\", \"%n\", \"quo\\\"te\"]\n"), "{end:?}");
+    assert_eq!(
+        log(&w, "fresh"),
+        format!("cwd {dir}\n[\"a b\", \"$HOME\", \"%n\", \"quo\\\"te\"]\n"),
+        "{end:?}"
+    );
     assert_eq!(w.status().get("fresh")["description"], "made by hand");
 
     let before = w.read("units/fresh.service");
@@ -226,7 +254,10 @@ fn logs_of_several_and_of_one() {
     assert_eq!(w.supers_ok(&["logs", "a"]), ten, "ten lines unless said otherwise");
     assert_eq!(w.supers_ok(&["logs", "-n", "2", "a", "bee"]), "a   | line 19\na   | line 20\nbee | only\n");
     let piece = json(&w.supers_ok(&["logs", "-n", "1", "bee", "--json"]));
-    assert_eq!((&piece["name"], &piece["text"], &piece["offset"]), (&"bee".into(), &"only\n".into(), &0.into()));
+    assert_eq!(
+        (&piece["name"], &piece["text"], &piece["offset"]),
+        (&"bee".into(), &"only\n".into(), &0.into())
+    );
 }
 
 #[test]
@@ -290,8 +321,15 @@ fn check_needs_no_daemon_and_says_everything() {
     assert!(folder.stdout.contains("hint: did you mean `RestartSec`?"), "{folder:?}");
     let file = w.supers(&["check", &bad.display().to_string(), "--json"]);
     let report = json(&file.stdout);
-    assert_eq!((file.code, &report["ok"], report["findings"].as_array().map(Vec::len)), (1, &false.into(), Some(2)));
-    let place = (&report["findings"][0]["line"], &report["findings"][0]["column"], &report["findings"][0]["severity"]);
+    assert_eq!(
+        (file.code, &report["ok"], report["findings"].as_array().map(Vec::len)),
+        (1, &false.into(), Some(2))
+    );
+    let place = (
+        &report["findings"][0]["line"],
+        &report["findings"][0]["column"],
+        &report["findings"][0]["severity"],
+    );
     assert_eq!(place, (&3.into(), &9.into(), &"error".into()));
     assert_eq!(w.supers(&["check", "/no/such/path"]).code, 2);
 }
@@ -311,11 +349,15 @@ fn shutdown_stops_everything_in_order() {
 fn without_a_daemon_the_client_says_where_it_looked() {
     let mut w = world();
     unit(&w, "web", "wait", "");
-    for args in [&["status"][..], &["start", "web"], &["shutdown"], &["logs", "web"], &["pid"], &["version"]] {
+    for args in [&["status"][..], &["start", "web"], &["shutdown"], &["logs", "web"], &["pid"], &["version"]]
+    {
         let end = w.supers(args);
         assert_eq!(end.code, 7, "{args:?}: {end:?}");
         assert!(end.stderr.contains("super.sock"), "{end:?}");
-        assert!(end.stderr.contains("superd is not running") && end.stderr.contains("to start it: superd -d -c "), "{end:?}");
+        assert!(
+            end.stderr.contains("superd is not running") && end.stderr.contains("to start it: superd -d -c "),
+            "{end:?}"
+        );
     }
     w.superd();
     let deadline = w.deadline();
@@ -330,7 +372,14 @@ fn without_a_daemon_the_client_says_where_it_looked() {
 #[test]
 fn usage_mistakes_are_2() {
     let w = world();
-    for args in [&["strat"][..], &["start"], &["signal", "HUP"], &["logs", "x", "-n", "many"], &["--nope"], &["-s", "ftp://x", "status"]] {
+    for args in [
+        &["strat"][..],
+        &["start"],
+        &["signal", "HUP"],
+        &["logs", "x", "-n", "many"],
+        &["--nope"],
+        &["-s", "ftp://x", "status"],
+    ] {
         let end = w.supers(args);
         assert_eq!(end.code, 2, "{args:?}: {end:?}");
         assert!(!end.stderr.is_empty() && end.stdout.is_empty(), "{end:?}");
@@ -350,7 +399,10 @@ fn version_names_the_daemon_and_its_configuration() {
     let why = format!("configuration: using the folder {}, named with -c\n", w.units().display());
     assert!(text.ends_with(&why), "{text}");
     let v = json(&w.supers_ok(&["version", "--json"]));
-    assert_eq!((&v["version"], &v["daemon"]["pid"], &v["daemon"]["starts"]), (&version.into(), &keeper.into(), &1.into()));
+    assert_eq!(
+        (&v["version"], &v["daemon"]["pid"], &v["daemon"]["starts"]),
+        (&version.into(), &keeper.into(), &1.into())
+    );
 }
 
 #[test]

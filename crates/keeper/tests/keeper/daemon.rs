@@ -135,6 +135,11 @@ pub(crate) fn exit_is_told_and_kept(daemon: &mut Daemon) {
     let pid = child.pid.0;
     assert_eq!(stat(pid, 4), daemon.keeper, "the keeper's child");
     assert_eq!(daemon.list(), [(pid, 5)]);
+    // A signal of a child that tells of no end may hide one that does.
+    for signal in ["STOP", "CONT"] {
+        reap::pidfd_signal(&child.pidfd, Signal::parse(signal).unwrap()).unwrap();
+        assert_eq!(daemon.hear(), ToDaemon::Nudge);
+    }
     drop(write);
     let told = ToDaemon::Exit { pid, run: 5, exit: Exit::Code(7) };
     assert_eq!(daemon.word(), told);
@@ -209,19 +214,40 @@ pub(crate) fn storm(daemon: &mut Daemon) {
     while !matches!(daemon.hear(), ToDaemon::LivingEnd) {}
 }
 
-/// Asks everything and reads nothing, until the socket is full.
+/// Lets the keeper talk without listening, until the socket is full.
 pub(crate) fn deaf(daemon: &mut Daemon) {
     let (mut left, write) = many(daemon, 600);
+    let mut all: Vec<(i32, u64)> = left.iter().map(|(run, child)| (child.pid.0, *run)).collect();
+    all.sort_unstable();
     drop(write);
     left.values().for_each(until_ended);
     left.values().for_each(|child| daemon.say(ToKeeper::Ask { pid: child.pid.0 }));
     while !left.is_empty() {
-        if let ToDaemon::Exit { pid, run, exit } = daemon.hear() {
+        if let ToDaemon::Exit { run, exit, .. } = daemon.hear() {
             check(run, exit);
             left.remove(&run);
-            daemon.say(ToKeeper::Ack { pid, run });
         }
     }
+    // Whatever was told twice lies before the list.
+    daemon.say(ToKeeper::List);
+    while !matches!(daemon.hear(), ToDaemon::Living { .. }) {}
+    while !matches!(daemon.hear(), ToDaemon::LivingEnd) {}
+    daemon.say(ToKeeper::List);
+    assert!(wait_readable(daemon.socket.as_fd(), PATIENCE).unwrap());
+    // It has begun to speak, so it reads this only when it is done or the socket is full; the runner
+    // sees that it did, and says so.
+    daemon.say(ToKeeper::Ready { detach: false });
+    let mut word = String::new();
+    io::stdin().read_line(&mut word).unwrap();
+    let mut listed = Vec::new();
+    loop {
+        match daemon.hear() {
+            ToDaemon::Living { pid, run } => listed.push((pid, run)),
+            ToDaemon::LivingEnd => break,
+            _ => {}
+        }
+    }
+    assert_eq!(listed, all);
 }
 
 /// Never asks: the keeper's own look at all children must find what no signal told.
@@ -314,6 +340,10 @@ pub(crate) fn remembered(daemon: &mut Daemon) {
     match daemon.word() {
         ToDaemon::Signal { signal, .. } => println!("{signal}"),
         other => panic!("{other:?} is no signal"),
+    }
+    if daemon.starts == 4 {
+        // It has heard it, but does not come to obey.
+        die();
     }
     daemon.code = 9;
 }

@@ -109,7 +109,7 @@ impl Drop for World {
 /// What runs as the keeper.
 pub(crate) fn keeper_role(words: &[String]) -> i32 {
     let ready = process::adopt_fd(words[2].parse().unwrap()).unwrap();
-    let wanted = words[1] == "a_launcher_is_released";
+    let wanted = ["a_launcher_is_released", "a_deaf_daemon_loses_nothing"].contains(&words[1].as_str());
     let argv = ["superd", &words[1]].map(|w| CString::new(w).unwrap()).into();
     let entry = |(k, v): (std::ffi::OsString, std::ffi::OsString)| {
         CString::new([k.into_vec(), b"=".to_vec(), v.into_vec()].concat()).unwrap()
@@ -125,6 +125,12 @@ pub(crate) fn keeper_role(words: &[String]) -> i32 {
 /// The daemon does everything.
 pub(crate) fn ends_with<const CODE: i32>(world: &mut World) {
     assert_eq!(world.end(), CODE);
+}
+
+pub(crate) fn deaf(world: &mut World) {
+    assert!(wait_readable(world.ready.as_fd(), PATIENCE).unwrap());
+    world.input.as_mut().unwrap().write_all(b"go on\n").unwrap();
+    assert_eq!(world.end(), 0);
 }
 
 pub(crate) fn crash(world: &mut World) {
@@ -166,6 +172,9 @@ pub(crate) fn remembered(world: &mut World) {
     world.signal(Signal::HUP);
     world.signal(Signal::TERM);
     world.expect("life 4");
+    world.expect("SIGTERM");
+    world.died("ended unexpectedly: terminated by SIGKILL");
+    world.expect("life 5");
     world.expect("SIGTERM");
     assert_eq!(world.end(), 9);
 }
