@@ -59,6 +59,8 @@ impl Signal {
     pub const PIPE: Signal = Signal(13);
     /// SIGTERM
     pub const TERM: Signal = Signal(15);
+    /// SIGTTOU
+    pub const TTOU: Signal = Signal(22);
     /// SIGCONT
     pub const CONT: Signal = Signal(18);
 

@@ -283,6 +283,7 @@ impl Engine {
                             self.let_go(run, pid);
                         }
                         Tidings::Signal(signal) => self.signalled(signal),
+                        Tidings::Stranger { .. } => {}
                         Tidings::KeeperGone => return,
                     }
                 }
@@ -311,6 +312,9 @@ impl Engine {
                 // Of an earlier daemon, or of a start that failed: nobody waits for it.
                 Tidings::Ended { run, pid, .. } => self.let_go(run, pid),
                 Tidings::Signal(signal) => self.signalled(signal),
+                Tidings::Stranger { pid, exit } => {
+                    self.journal.info(self.now, &format!("reaped unknown pid {} ({exit})", pid.0));
+                }
                 Tidings::KeeperGone => {
                     self.journal.say(
                         Level::Critical,

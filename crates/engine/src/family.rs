@@ -31,6 +31,8 @@ pub(crate) enum Tidings {
     Ended { run: RunId, pid: Pid, exit: Exit },
     /// A signal for the daemon.
     Signal(Signal),
+    /// The keeper reaped a process that nobody knows: an orphan of some unit.
+    Stranger { pid: Pid, exit: Exit },
     /// The keeper died.
     KeeperGone,
 }
@@ -112,6 +114,8 @@ impl Family {
 
     fn new(keeper: Option<Keeper>) -> io::Result<Family> {
         signals::ignore(Signal::PIPE)?;
+        // The daemon is in a background group of the terminal; with `stty tostop` its log would stop it.
+        signals::ignore(Signal::TTOU)?;
         let signals = SignalFd::new(&HANDLED)?;
         let epoll = Epoll::new()?;
         epoll.add(signals.as_fd(), SIGNALS, Interest::Read)?;
@@ -353,6 +357,10 @@ fn translate(message: ToDaemon, news: &mut Vec<Tidings>) -> bool {
             true
         }
         ToDaemon::Nudge => true,
+        ToDaemon::Stranger { pid, exit } => {
+            news.push(Tidings::Stranger { pid: Pid(pid), exit });
+            true
+        }
         ToDaemon::Signal { signal, .. } => {
             news.push(Tidings::Signal(signal));
             false

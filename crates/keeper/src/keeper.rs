@@ -30,7 +30,7 @@ const DAEMON: u64 = 3;
 /// What the keeper is given.
 #[derive(Debug)]
 pub struct Setup {
-    /// The daemon's words, argv[0] included; its program is our own executable.
+    /// The daemon's words, its name first; its program is our own executable.
     pub argv: Vec<CString>,
     /// The daemon's environment.
     pub env: Vec<CString>,

@@ -14,22 +14,22 @@
 //! executable, with an allocator that counts.
 //!
 //! # How it works
-//! One epoll over three descriptors: signals, the daemon's socket, the daemon's pidfd ([`keeper`]).
+//! One epoll over three descriptors: signals, the daemon's socket, the daemon's pidfd (`keeper`).
 //! * SIGCHLD carries one process id. That process is looked at with a WNOWAIT wait: no other call is
 //!   cheap among thousands of children. A reported one is told to the daemon and stays a zombie, any
 //!   other is a stranger and reaped at once. Before something is called a stranger the socket is read
 //!   empty: a child reports its birth before it can die, so its report is there.
 //! * Signals of the same number merge. So when a SIGCHLD led to no message the daemon is nudged, looks at
-//!   its pidfds and asks; and a second after a SIGCHLD all children are looked at once ([`strangers`]).
-//! * Messages are flags first ([`runs`]): what the socket does not take is said when it has room again.
+//!   its pidfds and asks; and a second after a SIGCHLD all children are looked at once (`strangers`).
+//! * Messages are flags first (`runs`): what the socket does not take is said when it has room again.
 //! * After a crash the new daemon hears nothing of the earlier one's runs until it asks for the list. A
-//!   child caught between clone and exec finds the socket shut and never executes.
+//!   child that had not reported itself by then finds the socket shut and never executes.
 //!
 //! # Room for more
 //! Descriptors and records to be kept for the daemon arrive as messages with SCM_RIGHTS (kinds 32 and
-//! up, `os::socket::recv_fds`) into a table of fixed size beside [`runs`]; the next daemon gets them
+//! up, `os::socket::recv_fds`) into a table of fixed size beside `runs`; the next daemon gets them
 //! after its Hello. A keeper that executes a new binary hands all of it to itself the same way: its state
-//! is that table, [`runs`], and a few numbers.
+//! is that table, `runs`, and a few numbers.
 
 #![forbid(unsafe_code)]
 

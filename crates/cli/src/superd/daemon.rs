@@ -117,7 +117,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     if initial.fatal {
         return Err(Stop::usage("the configuration is broken, nothing was started"));
     }
-    become_user(&settings)?;
+    become_user(&settings, places)?;
     let files = raise_limits(&settings)?;
     let main_log = main_log(args, &settings, places, &world.cwd, &log_dir)?;
     let doors = listen::open(&settings, places).map_err(Stop::usage)?;
@@ -229,7 +229,7 @@ fn log_dir(places: &Places, make: bool) -> PathBuf {
 }
 
 /// `user=` of the main section (supervisor-contract 1).
-fn become_user(settings: &Settings) -> Result<(), Stop> {
+fn become_user(settings: &Settings, places: &Places) -> Result<(), Stop> {
     let Some(name) = &settings.user else { return Ok(()) };
     let user = users::lookup_user(name).map_err(|e| Stop::usage(e.to_string()))?;
     if process::euid() == user.uid {
@@ -239,8 +239,23 @@ fn become_user(settings: &Settings) -> Result<(), Stop> {
         return Err(Stop::usage("Can't drop privilege as nonroot user"));
     }
     let groups = users::groups_of(&user);
-    process::become_user(user.uid, user.gid, &groups)
+    hand_over(places, user.uid, user.gid)
+        .and_then(|()| process::become_user(user.uid, user.gid, &groups))
         .map_err(|e| Stop::io(&format!("cannot become user {name}"), &e))
+}
+
+/// The launcher made the runtime folder as root; now it is the user's. What an earlier daemon left in it
+/// goes rather than being given: nobody but us may decide what root gives away.
+fn hand_over(places: &Places, uid: u32, gid: u32) -> io::Result<()> {
+    let absent = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) };
+    if std::os::unix::fs::MetadataExt::uid(&fs::symlink_metadata(&places.runtime)?) == uid {
+        return Ok(());
+    }
+    fs::remove_dir_all(places.runtime.join("fifo")).or_else(absent)?;
+    for file in [&places.runtime.join("pid"), &places.socket] {
+        fs::remove_file(file).or_else(absent)?;
+    }
+    std::os::unix::fs::lchown(&places.runtime, Some(uid), Some(gid))
 }
 
 /// `minfds` and `minprocs` (supervisor-contract 1), then as many files for the daemon itself as the

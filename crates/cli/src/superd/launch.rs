@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -64,7 +64,11 @@ fn take_lock(places: &Places) -> Result<OwnedFd, i32> {
     private_folder(&places.runtime).map_err(|e| fail("make the runtime folder", &places.runtime, &e))?;
     let path = places.runtime.join("lock");
     match process::lock_file(&path) {
-        Ok(Some(fd)) => Ok(fd),
+        Ok(Some(fd)) => {
+            // An earlier daemon gave it to its `user=`.
+            let own = std::os::unix::fs::lchown(&places.runtime, Some(process::euid()), None);
+            own.map_err(|e| fail("take over", &places.runtime, &e)).map(|()| fd)
+        }
         Ok(None) => {
             let pid = fs::read_to_string(places.runtime.join("pid")).unwrap_or_default();
             let who = if pid.trim().is_empty() { String::new() } else { format!(" (pid {})", pid.trim()) };
@@ -88,11 +92,17 @@ fn private_folder(path: &Path) -> io::Result<()> {
         _ => {}
     }
     let meta = fs::symlink_metadata(path)?;
-    let owner = std::os::unix::fs::MetadataExt::uid(&meta);
-    if !meta.is_dir() || owner != process::euid() {
+    if !meta.is_dir() || (meta.uid() != process::euid() && !is_safely_given_away(path)?) {
         return Err(io::Error::other("it is there, but is not a folder of ours"));
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// We are root, and nobody else can have put a folder there: it went to the `user=` of an earlier daemon.
+fn is_safely_given_away(path: &Path) -> io::Result<bool> {
+    let Some(parent) = path.parent() else { return Ok(false) };
+    let parent = fs::symlink_metadata(parent)?;
+    Ok(process::euid() == 0 && parent.uid() == 0 && parent.is_dir() && parent.mode() & 0o022 == 0)
 }
 
 /// What the keeper will be, as a command.

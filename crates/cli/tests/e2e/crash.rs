@@ -45,14 +45,20 @@ fn the_keeper_starts_a_killed_daemon_again_and_each_unit_runs_once() {
     for (name, old) in ["a", "b", "c"].into_iter().zip(&olds) {
         assert!(!old.lives(), "{name} of before was to be ended first");
         let file = format!("pids-{name}");
-        w.until_fact("the new one has noted its pid", || Some(()).filter(|()| w.read(&file).lines().count() >= 2));
+        w.until_fact("the new one has noted its pid", || {
+            Some(()).filter(|()| w.read(&file).lines().count() >= 2)
+        });
         assert_eq!(living(&w, &file), BTreeSet::from([now.pid(name)]), "{name} runs exactly once");
         until_printed(&w, name, "up");
         assert_eq!(log(&w, name), "up\nup\n");
     }
     let version = w.supers_ok(&["version"]);
     assert!(version.contains("brought back 1 times"), "{version}");
-    assert!(main_log(&w).contains("superd was restarted by its keeper: ending 3 processes of before"), "{}", main_log(&w));
+    assert!(
+        main_log(&w).contains("superd was restarted by its keeper: ending 3 processes of before"),
+        "{}",
+        main_log(&w)
+    );
     // And it goes on as a daemon does.
     w.supers_ok(&["restart", "a"]);
     let deadline = w.deadline();
@@ -113,7 +119,10 @@ fn without_a_keeper_nobody_starts_it_again() {
     assert_eq!(w.daemon().wait(deadline), -9);
     let end = w.supers(&["status"]);
     assert_eq!(end.code, 7, "{end:?}");
-    assert!(end.stderr.contains("superd is not running") && end.stderr.contains("names no live process"), "{end:?}");
+    assert!(
+        end.stderr.contains("superd is not running") && end.stderr.contains("names no live process"),
+        "{end:?}"
+    );
     // The lock died with it; the next one may start.
     w.superd_with(&["--no-keeper"]);
     w.until("a new one runs", |s| s.state("web") == "RUNNING");

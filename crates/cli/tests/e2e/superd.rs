@@ -18,7 +18,8 @@ fn supers(w: &World, args: &[&str]) -> Command {
 
 /// The one runtime folder of this world.
 fn runtime(w: &World) -> PathBuf {
-    let mut folders: Vec<PathBuf> = fs::read_dir(w.runtime_base()).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(w.runtime_base()).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(folders.len(), 1, "{folders:?}");
     folders.remove(0)
 }
@@ -30,11 +31,19 @@ fn t_checks_and_starts_nothing() {
     unit(&w, "good", &format!("touch {ran}"), "");
     let end = w.superd_ends(&["-t"]);
     assert_eq!(end.code, 0, "{end:?}");
-    assert_eq!(w.normal(&end.stdout), "configuration is good: using the folder ROOT/units, named with -c (1 units)\n");
+    assert_eq!(
+        w.normal(&end.stdout),
+        "configuration is good: using the folder ROOT/units, named with -c (1 units)\n"
+    );
     unit(&w, "bad", "wait", "RestartSec=soon\nRestrat=no");
     let end = w.superd_ends(&["-t"]);
     assert_eq!(end.code, 2, "{end:?}");
-    for text in ["bad.service:3:12: error:", "bad.service:4:1: warning: unknown key `Restrat`", "did you mean `Restart`?", "configuration is broken"] {
+    for text in [
+        "bad.service:3:12: error:",
+        "bad.service:4:1: warning: unknown key `Restrat`",
+        "did you mean `Restart`?",
+        "configuration is broken",
+    ] {
         assert!(end.stdout.contains(text), "{text}: {end:?}");
     }
     assert!(!w.path("ran").exists() && !w.runtime_base().exists(), "nothing was started or made");
@@ -54,7 +63,10 @@ fn d_returns_when_all_is_ready_and_lets_go_of_the_terminal() {
     assert_eq!(stdout, Path::new("/dev/null"));
     let again = w.superd_ends(&["-d"]);
     assert_eq!(again.code, 1, "{again:?}");
-    assert!(again.stderr.contains(&format!("another superd (pid {pid}) runs this configuration already")), "{again:?}");
+    assert!(
+        again.stderr.contains(&format!("another superd (pid {pid}) runs this configuration already")),
+        "{again:?}"
+    );
     w.supers_ok(&["shutdown"]);
     must_end(&w, &keeper);
     must_end(&w, &web);
@@ -149,13 +161,24 @@ fn an_empty_folder_hides_no_file() {
     let mut w = world();
     let a = w.actor().display().to_string();
     fs::create_dir_all(w.path("etc/super")).unwrap();
-    w.write("etc/supervisord.conf", &format!("[supervisord]\nlogfile={0}/d.log\npidfile={0}/d.pid\n[program:x]\ncommand={a} wait\n", w.root().display()));
+    w.write(
+        "etc/supervisord.conf",
+        &format!(
+            "[supervisord]\nlogfile={0}/d.log\npidfile={0}/d.pid\n[program:x]\ncommand={a} wait\n",
+            w.root().display()
+        ),
+    );
     let root = w.root().display().to_string();
     let command = superd(&w, &["--root", &root]);
     let daemon = start_superd(&mut w, command);
     let said = daemon.log();
     let pid = daemon.pid();
-    assert!(said.contains(&format!("using the file {root}/etc/supervisord.conf, found in the search order; {root}/etc/super is empty")), "{said}");
+    assert!(
+        said.contains(&format!(
+            "using the file {root}/etc/supervisord.conf, found in the search order; {root}/etc/super is empty"
+        )),
+        "{said}"
+    );
     assert_eq!(w.read("d.pid"), format!("{pid}\n"));
 }
 
@@ -175,7 +198,9 @@ fn another_user_uses_his_own_folder() {
     let mut status = bare(&u.w, &supers_testkit::need_tool("setpriv", "util-linux"), &[]);
     let superd = u.w.path("bin/superd");
     status.args(&words[..upto - 1]).arg(superd).arg("ctl").arg("logs").arg("own").envs(env);
-    u.w.until_fact("it printed", || Some(()).filter(|()| u.w.read("home/.config/super/logs/own/own.log") == "mine\n"));
+    u.w.until_fact("it printed", || {
+        Some(()).filter(|()| u.w.read("home/.config/super/logs/own/own.log") == "mine\n")
+    });
     let end = u.w.run(status);
     assert_eq!((end.code, end.stdout.as_str()), (0, "mine\n"), "{end:?}");
     assert!(u.w.path("run/super").is_dir(), "the runtime folder is where the session says");
@@ -236,7 +261,11 @@ fn the_runtime_folder_and_the_socket_are_private() {
     let bin = w.path("supers");
     fs::copy(env!("CARGO_BIN_EXE_supers"), &bin).unwrap();
     let inner = w.command_supers(&["status"]);
-    let mut command = bare(&w, &supers_testkit::need_tool("setpriv", "util-linux"), &["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    let mut command = bare(
+        &w,
+        &supers_testkit::need_tool("setpriv", "util-linux"),
+        &["--reuid=65534", "--regid=65534", "--clear-groups", "--"],
+    );
     command.arg(bin).args(inner.get_args());
     let end = w.run(command);
     assert_eq!(end.code, 7, "{end:?}");
@@ -264,7 +293,10 @@ fn without_a_keeper_there_is_one_process() {
     let (pid, below) = (w.daemon().pid(), w.daemon().daemon_pid());
     assert_eq!(pid, below);
     let v: serde_json::Value = serde_json::from_str(&w.supers_ok(&["version", "--json"])).unwrap();
-    assert_eq!((&v["daemon"]["pid"], &v["daemon"]["daemon_pid"], &v["daemon"]["starts"]), (&pid.into(), &pid.into(), &0.into()));
+    assert_eq!(
+        (&v["daemon"]["pid"], &v["daemon"]["daemon_pid"], &v["daemon"]["starts"]),
+        (&pid.into(), &pid.into(), &0.into())
+    );
     assert_eq!(w.superd_ends(&["--no-keeper", "-d"]).code, 2, "-d needs the keeper");
     assert!(environment(web.pid).iter().all(|v| !v.starts_with("SUPERS_")));
     let deadline = w.deadline();

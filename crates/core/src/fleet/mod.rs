@@ -338,7 +338,7 @@ impl Fleet {
             let Some(slot) = self.get_mut(*id) else { continue };
             slot.unit.want = Want::Down;
             slot.queued = false;
-            if slot.unit.state.pid().is_none() && slot.unit.state.run().is_none() {
+            if slot.unit.state.run().is_none() {
                 self.queue.push_back((*id, Event::Stop { shutdown }));
             }
         }
@@ -398,14 +398,10 @@ impl Fleet {
         out: &mut Vec<Deed>,
     ) {
         let Some(slot) = self.get_mut(id) else { return };
-        let start = match &mut slot.pending {
+        let start = match &slot.pending {
             Pending::Nothing if slot.spec == spec => {
                 slot.origin = origin;
                 self.dirty.insert(id);
-                return;
-            }
-            Pending::Swap { spec: next, origin: place, .. } if *next == spec => {
-                *place = origin;
                 return;
             }
             Pending::Nothing => slot.unit.want == Want::Up,
@@ -539,6 +535,7 @@ impl Fleet {
         slot.origin = origin;
         if start {
             slot.queued = true;
+            self.leave_sequences(id);
             self.queue.push_back((id, Event::Start { hold: false, by_hand: true }));
         } else if matches!(slot.unit.state, State::Fatal { .. }) && !left_running {
             // The reason it was given up for is of the old description.

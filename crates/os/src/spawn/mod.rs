@@ -2,8 +2,8 @@
 //!
 //! [`Plan`] says what it shall look like, [`spawn`] makes it and comes back when its program runs, or
 //! with the step that failed. The way is clone3(2) with CLONE_VM and CLONE_VFORK and a child function of
-//! raw system calls ([`child`]); where clone3 is refused, clone(2) with the same flags; and for our own
-//! children, as a last resort, posix_spawn(3), which can do less ([`fallback`]). Never fork.
+//! raw system calls (`child`); where clone3 is refused, clone(2) with the same flags; and for our own
+//! children, as a last resort, posix_spawn(3), which can do less (`fallback`). Never fork.
 
 mod child;
 mod clone;

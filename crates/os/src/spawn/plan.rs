@@ -13,7 +13,7 @@ use supers_core::spec::Limit;
 pub struct Plan {
     /// Path of the program; it is not looked up.
     pub program: CString,
-    /// Its words, argv[0] included.
+    /// Its words, its own name first.
     pub argv: Vec<CString>,
     /// Its environment, `KEY=value`.
     pub env: Vec<CString>,

@@ -1,8 +1,9 @@
 //! The main section: main log, pid file, limits, signals (supervisor-contract 1 and 4).
 
 use super::{fresh, said, until_text, world};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use supers_testkit::free_port;
+use supers_testkit::{free_port, need_root};
 
 #[test]
 fn main_log_and_pid_file_where_they_are_wanted() {
@@ -132,6 +133,45 @@ fn sockets_of_both_kinds_answer() {
     let deadline = world.deadline();
     assert_eq!(world.daemon().stop(deadline), 0);
     assert!(!world.path("own.sock").exists());
+}
+
+/// The daemon and all programs are that user; only the keeper stays what it was started as.
+#[test]
+fn user_of_the_main_section() {
+    need_root();
+    let mut world = fresh();
+    world.write("secret", "#!/bin/true\n");
+    std::fs::set_permissions(world.path("secret"), PermissionsExt::from_mode(0o700)).unwrap();
+    std::fs::set_permissions(world.root(), PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(world.path("run"), PermissionsExt::from_mode(0o755)).unwrap();
+    world.ini(
+        "[supervisord]\nuser=nobody\n\
+         [program:a]\ncommand={actor} ids print end wait\nstartsecs=0\nstdout_logfile={root}/a.log\n\
+         [program:same]\ncommand={actor} wait\nstartsecs=0\nuser=nobody\n\
+         [program:root]\ncommand={actor} wait\nstartretries=0\nuser=root\n\
+         [program:secret]\ncommand={root}/secret\nstartretries=0\n",
+    );
+    world.superd();
+    assert!(until_text(&world, "a.log", "end\n").starts_with("uid 65534 gid 65534 groups 65534\n"));
+    let s = world.until("the others have their fate", |s| {
+        s.state("same") == "RUNNING" && s.state("root") == "FATAL" && s.state("secret") == "FATAL"
+    });
+    let no = format!("no permission to run command '{}/secret'", world.root().display());
+    assert!(s.reason("secret").ends_with(&no), "{}", s.reason("secret"));
+    assert!(
+        s.reason("root").ends_with("become user root: superd does not run as root"),
+        "{}",
+        s.reason("root")
+    );
+    let daemon = world.daemon().daemon_pid();
+    let status = std::fs::read_to_string(format!("/proc/{daemon}/status")).unwrap();
+    assert!(status.contains("Uid:\t65534\t65534\t65534"), "{status}");
+    world.supers_ok(&["restart", "same"]);
+    let deadline = world.deadline();
+    assert_eq!(world.daemon().stop(deadline), 0);
+    // What it left is no hindrance for the next one.
+    world.superd();
+    world.until("it runs again", |s| s.state("same") == "RUNNING");
 }
 
 #[test]

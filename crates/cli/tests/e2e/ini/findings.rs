@@ -77,6 +77,21 @@ fn a_broken_included_file_beside_good_ones() {
 }
 
 #[test]
+fn slips_that_harm_nobody_are_pointed_out() {
+    let mut world = fresh();
+    world.write("conf.d/more.conf", "[program:a]\nstartsecs=0\n");
+    world.ini(
+        "[program:a]\ncommand={actor} wait\nredirect_stderr=true\nstderr_logfile={root}/err.log\n\
+         environment=A=1;B=2\n[include]\nfiles=conf.d/*.conf\n",
+    );
+    world.superd();
+    world.until("a runs", |s| s.state("a") == "RUNNING");
+    let log = world.normal(&world.read("supervisord.log"));
+    let said: Vec<&str> = log.lines().filter(|l| l.contains("warning") || l.contains("hint")).collect();
+    insta::assert_snapshot!(said.join("\n"), @"");
+}
+
+#[test]
 fn what_comes_later_is_said_once_and_the_rest_runs() {
     let mut world = fresh();
     world.ini(

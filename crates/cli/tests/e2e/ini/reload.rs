@@ -55,6 +55,28 @@ fn only_what_changed_is_touched() {
 }
 
 #[test]
+fn more_and_fewer_processes_of_one_program() {
+    let mut world = fresh();
+    let text = |n: u32| {
+        format!(
+            "[program:w]\ncommand={{actor}} wait\nstartsecs=0\nnumprocs={n}\nprocess_name=w%(process_num)d\n\
+             [group:g]\nprograms=w\n"
+        )
+    };
+    world.ini(&text(2));
+    world.superd();
+    let before = world.until("two run", |s| s.pids().len() == 2);
+    world.ini(&text(3));
+    world.supers_ok(&["reload"]);
+    let s = world.until("three run", |s| s.pids().len() == 3);
+    assert_eq!((s.pid("g:w0"), s.pid("g:w1")), (before.pid("g:w0"), before.pid("g:w1")));
+    world.ini(&text(1));
+    world.supers_ok(&["reload"]);
+    let s = world.until("one is left", |s| s.0.len() == 1);
+    assert_eq!(s.pid("g:w0"), before.pid("g:w0"));
+}
+
+#[test]
 fn hup_does_the_same() {
     let mut world = fresh();
     three(&mut world, "one");
