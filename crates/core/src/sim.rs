@@ -229,6 +229,8 @@ impl Sim {
     /// Somebody gives a random order about every `pause` from now on: start, stop, restart, reload,
     /// replace or remove one unit. A removed unit is configured again later.
     pub fn operate(&mut self, pause: Duration) {
+        // Without a pause the clock would never move on.
+        let pause = pause.max(Duration::from_millis(1));
         self.operator = Some(pause);
         self.after(pause, Due::Operator);
     }

@@ -134,12 +134,31 @@ fn facts_of_older_runs() {
             Event::Exited { run, pid: Pid(9), exit: Exit::Code(1) },
             Event::KillFailed { run },
         ] {
+            assert_eq!(event.run(), Some(run));
             let mut stage = Stage::new(spec()).after(&way);
             let before = stage.unit.clone();
             assert_eq!(stage.send(&event), "-", "{name} {event:?}");
             assert_eq!(stage.unit, before, "{name} {event:?}");
             assert!(!stage.unit.knows(run));
         }
+    }
+}
+
+/// Wishes and time are about the unit, not about a run.
+#[test]
+fn wishes_name_no_run() {
+    use supers_core::proc::{Cause, Event};
+    for event in [
+        Event::Start { hold: true, by_hand: true },
+        Event::Release,
+        Event::Abandon(Cause::Asked),
+        Event::Stop { shutdown: true },
+        Event::Restart,
+        Event::Reload,
+        Event::Signal(common::sig(1)),
+        Event::Tick,
+    ] {
+        assert_eq!(event.run(), None);
     }
 }
 

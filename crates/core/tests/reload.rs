@@ -146,6 +146,41 @@ fn a_new_description_brings_its_relations() {
 }
 
 #[test]
+fn a_new_description_may_be_of_another_program() {
+    let mut stage = Stage::new([unit("a"), after("web", &["cache"]), unit("c")]);
+    stage.replace("a", |s| s.program = "cache".into());
+    stage.play(
+        "
+        start a web => a spawn
+        ? => a=STARTING web=held c=STOPPED
+        ",
+    );
+}
+
+#[test]
+fn described_again_while_it_was_to_be_stopped_for_good() {
+    // The stop lets it go, and goes on with what is behind it.
+    let mut stage = Stage::new([unit("db"), after("web", &["db"])]);
+    stage.play(
+        "
+        boot => db spawn
+        spawned db => web spawn
+        spawned web => -
+        remove web => web TERM
+        stop db web => -
+        ",
+    );
+    assert_eq!(stage.replace("web", |s| s.priority = 1), "-");
+    stage.play(
+        "
+        exits 0 web => web spawn, db TERM
+        exits 0 db => -
+        ? => db=STOPPED web=STARTING
+        ",
+    );
+}
+
+#[test]
 fn remove_stops_first_and_is_told_once() {
     let mut stage = Stage::new([unit("up"), unit("down"), after("last", &["up"])]);
     stage.play(

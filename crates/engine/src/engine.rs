@@ -121,7 +121,7 @@ enum Input {
     Done(Done),
     Log(LogFact),
     Ask(Ask),
-    Fresh(Fresh),
+    Fresh(Box<Fresh>),
     Time,
 }
 
@@ -212,7 +212,7 @@ impl Engine {
             Some(d) = done.recv() => Input::Done(d),
             Some(f) = log_facts.recv() => Input::Log(f),
             Some(a) = asks.recv() => Input::Ask(a),
-            Some(f) = fresh.recv() => Input::Fresh(f),
+            Some(f) = fresh.recv() => Input::Fresh(Box::new(f)),
             () = until(deadline) => Input::Time,
         }
     }
@@ -244,7 +244,7 @@ impl Engine {
             Input::Done(d) => self.spawn_done(d),
             Input::Log(fact) => self.log_fact(fact),
             Input::Ask(ask) => self.asked(ask),
-            Input::Fresh(fresh) => self.read_done(fresh),
+            Input::Fresh(fresh) => self.read_done(*fresh),
             Input::Time => {}
         }
         self.perform();

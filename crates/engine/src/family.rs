@@ -8,11 +8,12 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 use supers_core::exit::Exit;
 use supers_core::ids::{Pid, RunId};
 use supers_core::signal::Signal;
 use supers_os::keeper_proto::{self, ToDaemon, ToKeeper};
-use supers_os::poll::{Epoll, Event, Interest};
+use supers_os::poll::{Epoll, Event, Interest, wait_readable};
 use supers_os::signals::{self, SignalFd};
 use supers_os::spawn::Method;
 use supers_os::{process, reap};
@@ -193,10 +194,21 @@ impl Family {
     pub(crate) fn watch(&mut self, run: RunId, pid: Pid, pidfd: &OwnedFd) -> io::Result<()> {
         self.watched.insert(run, pid);
         match (&self.pidfds, &self.main) {
-            (Some(epoll), _) => epoll.add(pidfd.as_fd(), run.0, Interest::Read),
+            (Some(epoll), _) => {
+                epoll.add(pidfd.as_fd(), run.0, Interest::Read)?;
+                self.ask_if_ended(run, pid, pidfd)
+            }
             (None, Some(main)) => main.get_ref().add(pidfd.as_fd(), run.0, Interest::Read),
             (None, None) => Err(io::Error::other("the family has no runtime yet")),
         }
+    }
+
+    /// A process that ended before it was watched: the message that its end hid behind may have come already.
+    fn ask_if_ended(&mut self, run: RunId, pid: Pid, pidfd: &OwnedFd) -> io::Result<()> {
+        if wait_readable(pidfd.as_fd(), Some(Duration::ZERO))? && self.asked.insert(run) {
+            self.send(ToKeeper::Ask { pid: pid.0 })?;
+        }
+        Ok(())
     }
 
     /// Its end is known.
@@ -273,7 +285,7 @@ impl Family {
         let mut events = [Event::default(); 64];
         loop {
             let n = match &self.main {
-                Some(main) => main.get_ref().wait(&mut events, Some(std::time::Duration::ZERO)).unwrap_or(0),
+                Some(main) => main.get_ref().wait(&mut events, Some(Duration::ZERO)).unwrap_or(0),
                 None => 0,
             };
             let mut progress = false;
@@ -339,7 +351,7 @@ impl Family {
         let due = self.keeper.as_mut().is_some_and(|k| std::mem::take(&mut k.look));
         let Some(pidfds) = self.pidfds.as_ref().filter(|_| due) else { return };
         let mut events = [Event::default(); 256];
-        let n = pidfds.wait(&mut events, Some(std::time::Duration::ZERO)).unwrap_or(0);
+        let n = pidfds.wait(&mut events, Some(Duration::ZERO)).unwrap_or(0);
         for event in &events[..n] {
             let run = RunId(event.token());
             if let Some(pid) = self.watched.get(&run).copied().filter(|_| self.asked.insert(run)) {
@@ -365,9 +377,6 @@ fn translate(message: ToDaemon, news: &mut Vec<Tidings>) -> bool {
             news.push(Tidings::Signal(signal));
             false
         }
-        ToDaemon::Hello { .. }
-        | ToDaemon::Living { .. }
-        | ToDaemon::LivingEnd
-        | ToDaemon::Stranger { .. } => false,
+        ToDaemon::Hello { .. } | ToDaemon::Living { .. } | ToDaemon::LivingEnd => false,
     }
 }

@@ -144,6 +144,8 @@ fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
     let first = words.first().ok_or_else(|| fault(Stage::Command, "command is empty"))?;
     let program = resolve(first.as_ref(), env.get(b"PATH"))?;
 
+    // Before the output: an ordinary user cannot give its FIFO to another, and that is not the reason.
+    let creds = if command.privileged { None } else { creds(context, user.as_ref())? };
     let ids = user.as_ref().map(|u| (u.user.uid, u.gid));
     let streams = setup.logs.attach(request.unit, &spec.full_name(), &spec.output, ids, true)?;
     let output = |e: std::io::Error| os_fault(Stage::Output, "open the output pipe", &e);
@@ -153,8 +155,10 @@ fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
 
     // The kernel gives the lowest free number, so a number tells how many are in use.
     if u64::try_from(stderr.as_raw_fd()).unwrap_or(0) + RESERVED > setup.files.own {
-        let text =
-            format!("too many open files: superd may have {} and keeps {RESERVED} for itself", setup.files.own);
+        let text = format!(
+            "too many open files: superd may have {} and keeps {RESERVED} for itself",
+            setup.files.own
+        );
         return Err(fault(Stage::Fork, &text));
     }
     let argv =
@@ -169,7 +173,7 @@ fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
         stdout: stdout.as_raw_fd(),
         stderr: stderr.as_raw_fd(),
         session: if context.session { Session::Session } else { Session::Group },
-        creds: if command.privileged { None } else { creds(context, user.as_ref())? },
+        creds,
         directory: environ::directory(context, user.as_ref())?,
         umask: context.umask,
         limits: std::iter::once(files_of_child(setup.files)).chain(context.limits.iter().copied()).collect(),

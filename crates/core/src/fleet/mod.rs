@@ -572,11 +572,6 @@ impl Fleet {
 
     /// Down, or beyond reach: nothing that a stop could still wait for.
     fn is_settled_down(&self, id: UnitId) -> bool {
-        self.get(id).is_none_or(|s| {
-            s.unit.state.is_down() || matches!(s.unit.state, State::Unknown { .. }) || {
-                // Somebody wants it again: the sequence lets it go.
-                s.unit.want == Want::Up && !self.stopping
-            }
-        })
+        self.get(id).is_none_or(|s| s.unit.state.is_down() || matches!(s.unit.state, State::Unknown { .. }))
     }
 }

@@ -59,3 +59,17 @@ fn a_death_by_signal_is_never_expected() {
     said(&world, "WARN exited: a (terminated by SIGKILL; not expected)");
     said(&world, "WARN exited: b (terminated by SIGHUP; not expected)");
 }
+
+/// Their SIGCHLDs come together, but no end may be noticed late: an end after a second would count as a start.
+#[test]
+fn those_that_end_at_once_are_all_too_quick() {
+    let world = world(
+        "[program:w]\ncommand=/bin/true\nnumprocs=3\nprocess_name=w%(process_num)d\nstartretries=0\n\
+         autostart=false\nstdout_logfile=NONE\nstderr_logfile=NONE\n",
+    );
+    for round in 0..60 {
+        let end = world.supers(&["start", "w:*"]);
+        let failed = end.stderr.matches("cannot start").count();
+        assert!(failed == 3 && end.stdout.is_empty(), "round {round}: {end:?}");
+    }
+}

@@ -88,7 +88,13 @@ fn slips_that_harm_nobody_are_pointed_out() {
     world.until("a runs", |s| s.state("a") == "RUNNING");
     let log = world.normal(&world.read("supervisord.log"));
     let said: Vec<&str> = log.lines().filter(|l| l.contains("warning") || l.contains("hint")).collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    TIME WARN ROOT/conf.d/more.conf:1:1: warning: [program:a] is described twice: here and at ROOT/supervisord.conf:1; the keys are merged, later ones win
+      hint: give one of them another name
+    TIME WARN ROOT/supervisord.conf:4:16: warning: stderr_logfile has no effect with redirect_stderr=true
+    TIME WARN ROOT/supervisord.conf:5:13: warning: `;` stands where a comma belongs
+      hint: separate the variables with commas, put values in quotes
+    ");
 }
 
 #[test]

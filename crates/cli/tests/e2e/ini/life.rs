@@ -93,6 +93,7 @@ fn priorities_order_the_start_and_reversed_the_end() {
          stdout_logfile={root}/c.log\n",
     );
     until_text(&world, "c.log", "up\n");
+    until_text(&world, "supervisord.log", "spawned: 'c'");
     assert_eq!(names_after(&world, "spawned: "), ["b", "a", "c"]);
     let deadline = world.deadline();
     assert_eq!(world.daemon().stop(deadline), 0);
@@ -110,6 +111,7 @@ fn the_ancestor_ends_groups_of_one_priority_one_after_another() {
                 stdout_logfile={root}/c.log\n";
     let mut world = super::world_as(text, &["--as", "supervisord"]);
     until_text(&world, "c.log", "up\n");
+    until_text(&world, "supervisord.log", "spawned: 'c'");
     assert_eq!(names_after(&world, "spawned: "), ["a", "b", "c"]);
     let deadline = world.deadline();
     assert_eq!(world.daemon().stop(deadline), 0);

@@ -24,6 +24,23 @@ fn a_deleted_file_is_made_again() {
     assert!(a.lives());
 }
 
+/// What `copytruncate` of logrotate does, and what people do.
+#[test]
+fn a_file_that_was_emptied_begins_anew() {
+    let world = world(&format!("[program:a]\n{TALKER}stdout_logfile={{root}}/a.log\n"));
+    until_text(&world, "a.log", "up\n");
+    let a = process(&world, "a");
+    let follower = world.supers_started(&["logs", "-f", "a"]);
+    follower.wait_line("up", world.deadline());
+    fs::write(world.path("a.log"), "").unwrap();
+    assert!(a.signal(10));
+    assert_eq!(until_text(&world, "a.log", "again\n"), "again\n");
+    follower.wait_line("again", world.deadline());
+    fs::remove_file(world.path("a.log")).unwrap();
+    assert!(a.signal(10));
+    world.until_fact("the follower goes on", || (follower.log() == "up\nagain\nagain").then_some(()));
+}
+
 #[test]
 fn a_moved_file_is_left_on_usr2() {
     let mut world = world(&format!("[program:a]\n{TALKER}stdout_logfile={{root}}/a.log\n"));
