@@ -56,7 +56,7 @@ impl fmt::Display for Exit {
 
 /// The step between the wish to start and the first instruction of the program at which a start
 /// failed (habit 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 #[allow(missing_docs)]
 pub enum Stage {

@@ -3,7 +3,7 @@
 use crate::engine::{Engine, Run};
 use crate::spawner::{Done, Request};
 use std::io;
-use supers_core::exit::Exit;
+use supers_core::exit::{Exit, Stage};
 use supers_core::fleet::Deed;
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::{Action, Event, Exe, Note, State};
@@ -106,9 +106,11 @@ impl Engine {
         self.spawning.remove(&run);
         let started = match result {
             Err(error) => {
-                // The child that got as far as telling the keeper.
-                if let Some((pid, _)) = self.early.remove(&run) {
-                    self.let_go(run, pid);
+                // The child that got as far as telling the keeper is a zombie until it is let go.
+                match self.early.remove(&run) {
+                    Some((pid, _)) => self.let_go(run, pid),
+                    None if error.stage > Stage::Report => drop(self.failed.insert(run)),
+                    None => {}
                 }
                 self.fleet.fact(unit, Event::SpawnFailed { run, error }, self.now, &mut self.deeds);
                 return;
@@ -173,7 +175,7 @@ impl Engine {
     /// Nobody needs this ended process any more: it is reaped.
     pub(crate) fn let_go(&mut self, run: RunId, pid: Pid) {
         if let Err(e) = self.family.settle(run, pid) {
-            self.journal.warn(self.now, &format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e)));
+            self.journal.warn(self.now, format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e)));
         }
     }
 

@@ -92,6 +92,10 @@ pub struct Engine {
     pub(crate) runs: HashMap<RunId, Run>,
     /// Spawns under way.
     pub(crate) spawning: HashSet<RunId>,
+    /// Starts that failed when the child had told the keeper of itself, and whose end is not told yet.
+    pub(crate) failed: HashSet<RunId>,
+    /// Runs of this daemon come after it.
+    first_run: RunId,
     /// Ends that came in before the news of the spawn.
     pub(crate) early: HashMap<RunId, (Pid, Exit)>,
     pub(crate) family: Family,
@@ -157,6 +161,8 @@ impl Engine {
             touched: BTreeSet::new(),
             runs: HashMap::new(),
             spawning: HashSet::new(),
+            failed: HashSet::new(),
+            first_run,
             early: HashMap::new(),
             family: setup.family,
             spawner,
@@ -199,6 +205,7 @@ impl Engine {
             self.end_turn();
         }
         self.journal.info(self.now, "all processes have ended");
+        self.journal.flush();
         self.logs.shutdown();
     }
 
@@ -257,7 +264,7 @@ impl Engine {
             Ok(living) => living,
             Err(e) => {
                 self.journal
-                    .warn(self.now, &format!("the keeper does not answer: {}", supers_os::error_text(&e)));
+                    .warn(self.now, format!("the keeper does not answer: {}", supers_os::error_text(&e)));
                 return;
             }
         };
@@ -298,6 +305,7 @@ impl Engine {
         self.say_who_is_waited_for();
         let mut changed = publish(&self.board, &mut self.fleet);
         changed.append(&mut self.touched);
+        self.journal.flush();
         self.tickets.resolve(&self.fleet, &changed, self.now.mono);
         self.tickets.expire(&self.fleet, self.now.mono);
     }
@@ -310,10 +318,14 @@ impl Engine {
                     self.early.insert(run, (pid, exit));
                 }
                 // Of an earlier daemon, or of a start that failed: nobody waits for it.
-                Tidings::Ended { run, pid, .. } => self.let_go(run, pid),
+                Tidings::Ended { run, pid, .. } if run < self.first_run || self.failed.remove(&run) => {
+                    self.let_go(run, pid);
+                }
+                // The keeper tells what the pidfd told before.
+                Tidings::Ended { .. } => {}
                 Tidings::Signal(signal) => self.signalled(signal),
                 Tidings::Stranger { pid, exit } => {
-                    self.journal.info(self.now, &format!("reaped unknown pid {} ({exit})", pid.0));
+                    self.journal.info(self.now, format!("reaped unknown pid {} ({exit})", pid.0));
                 }
                 Tidings::KeeperGone => {
                     self.journal.say(
@@ -330,7 +342,7 @@ impl Engine {
     fn signalled(&mut self, signal: Signal) {
         match signal {
             Signal::TERM | Signal::INT | Signal::QUIT => {
-                self.journal.warn(self.now, &format!("received {signal} indicating exit request"));
+                self.journal.warn(self.now, format!("received {signal} indicating exit request"));
                 self.shut_down();
             }
             Signal::HUP if self.fleet.is_stopping() => {
@@ -342,10 +354,11 @@ impl Engine {
             }
             Signal::USR2 => {
                 self.journal.info(self.now, "received SIGUSR2 indicating log reopen request");
+                self.journal.flush();
                 self.journal.reopen();
                 self.logs.reopen_all();
             }
-            other => self.journal.info(self.now, &format!("received {other}, which means nothing here")),
+            other => self.journal.info(self.now, format!("received {other}, which means nothing here")),
         }
     }
 
@@ -360,7 +373,7 @@ impl Engine {
         if self.waiting_line.is_some_and(|at| at <= self.now.mono) {
             self.waiting_line = Some(self.now.mono + WAITING_EVERY);
             let names = self.still_alive().join(", ");
-            self.journal.info(self.now, &format!("waiting for {names} to die"));
+            self.journal.info(self.now, format!("waiting for {names} to die"));
         }
     }
 
@@ -373,7 +386,7 @@ impl Engine {
                 self.notices.add(text);
             }
             LogFact::Recovered { path, .. } => {
-                self.journal.info(self.now, &format!("{}: output is written again", path.display()));
+                self.journal.info(self.now, format!("{}: output is written again", path.display()));
                 self.notices.clear(&format!("{}: ", path.display()));
             }
         }

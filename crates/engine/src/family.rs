@@ -1,11 +1,13 @@
 //! How processes are born and buried: below a keeper, or as our own children.
 //!
-//! Below a keeper every process is the keeper's child. The keeper tells of each end and keeps the
-//! zombie until [`Family::settle`]. Signals that came together reach it as one; so after each message
-//! about an end or a nudge the daemon looks at its pidfds and asks for those that are readable too.
-//! Alone, the pidfds themselves wake the daemon.
+//! A pidfd wakes the daemon when its process has ended. Alone, the daemon is the parent and looks at
+//! the zombie itself. Below a keeper every process is the keeper's child, and the keeper keeps the
+//! zombie until [`Family::settle`]; the daemon reads how it ended from the zombie's own stat line, one
+//! hop less than through the keeper. That line shows 0 to whoever may not see it, so a 0 is not
+//! believed: for those the keeper is asked. The keeper also tells of each end by itself; what is known
+//! already is dropped.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use supers_core::exit::Exit;
 use supers_core::ids::{Pid, RunId};
 use supers_core::signal::Signal;
 use supers_os::keeper_proto::{self, ToDaemon, ToKeeper};
-use supers_os::poll::{Epoll, Event, Interest, wait_readable};
+use supers_os::poll::{Epoll, Event, Interest};
 use supers_os::signals::{self, SignalFd};
 use supers_os::spawn::Method;
 use supers_os::{process, reap};
@@ -42,14 +44,10 @@ pub(crate) enum Tidings {
 pub struct Family {
     keeper: Option<Keeper>,
     signals: SignalFd,
-    /// What wakes the daemon: the keeper's socket, signals, and pidfds without a keeper.
+    /// What wakes the daemon: the keeper's socket, signals, and pidfds.
     main: Option<AsyncFd<Epoll>>,
     epoll: Option<Epoll>,
-    /// With a keeper: pidfds, only looked at after it said something.
-    pidfds: Option<Epoll>,
     watched: HashMap<RunId, Pid>,
-    /// With a keeper: ends that were asked for and are not told yet.
-    asked: HashSet<RunId>,
 }
 
 struct Keeper {
@@ -58,8 +56,6 @@ struct Keeper {
     pid: i32,
     /// Messages that found the socket full, in order. Bounded by the number of living runs.
     unsent: VecDeque<ToKeeper>,
-    /// A message came that may stand for several ends.
-    look: bool,
 }
 
 /// Says the exit code to the keeper at the very end.
@@ -101,7 +97,7 @@ impl Family {
     pub fn under_keeper() -> io::Result<Family> {
         let socket = keeper_proto::inherited_socket()?;
         let (starts, pid) = keeper_proto::wait_hello(socket.as_fd())?;
-        let keeper = Keeper { socket, starts, pid, unsent: VecDeque::new(), look: false };
+        let keeper = Keeper { socket, starts, pid, unsent: VecDeque::new() };
         Family::new(Some(keeper))
     }
 
@@ -120,20 +116,10 @@ impl Family {
         let signals = SignalFd::new(&HANDLED)?;
         let epoll = Epoll::new()?;
         epoll.add(signals.as_fd(), SIGNALS, Interest::Read)?;
-        let mut pidfds = None;
         if let Some(k) = &keeper {
             epoll.add(k.socket.as_fd(), KEEPER, Interest::Read)?;
-            pidfds = Some(Epoll::new()?);
         }
-        Ok(Family {
-            keeper,
-            signals,
-            main: None,
-            epoll: Some(epoll),
-            pidfds,
-            watched: HashMap::new(),
-            asked: HashSet::new(),
-        })
+        Ok(Family { keeper, signals, main: None, epoll: Some(epoll), watched: HashMap::new() })
     }
 
     /// How often the keeper started the daemon; 0 without one.
@@ -193,32 +179,17 @@ impl Family {
     /// Looks after a process from now on.
     pub(crate) fn watch(&mut self, run: RunId, pid: Pid, pidfd: &OwnedFd) -> io::Result<()> {
         self.watched.insert(run, pid);
-        match (&self.pidfds, &self.main) {
-            (Some(epoll), _) => {
-                epoll.add(pidfd.as_fd(), run.0, Interest::Read)?;
-                self.ask_if_ended(run, pid, pidfd)
-            }
-            (None, Some(main)) => main.get_ref().add(pidfd.as_fd(), run.0, Interest::Read),
-            (None, None) => Err(io::Error::other("the family has no runtime yet")),
-        }
-    }
-
-    /// A process that ended before it was watched: the message that its end hid behind may have come already.
-    fn ask_if_ended(&mut self, run: RunId, pid: Pid, pidfd: &OwnedFd) -> io::Result<()> {
-        if wait_readable(pidfd.as_fd(), Some(Duration::ZERO))? && self.asked.insert(run) {
-            self.send(ToKeeper::Ask { pid: pid.0 })?;
-        }
-        Ok(())
+        let main = self.main.as_ref().ok_or_else(|| io::Error::other("the family has no runtime yet"))?;
+        // Told once, even when it has ended already: the zombie stays readable until it is settled.
+        main.get_ref().add(pidfd.as_fd(), run.0, Interest::ReadOnce)
     }
 
     /// Its end is known.
     pub(crate) fn unwatch(&mut self, run: RunId, pidfd: &OwnedFd) {
         self.watched.remove(&run);
-        self.asked.remove(&run);
-        let epoll = self.pidfds.as_ref().or(self.main.as_ref().map(AsyncFd::get_ref));
-        if let Some(epoll) = epoll {
+        if let Some(main) = &self.main {
             // It was added once and is open still; an error could only mean that it is gone.
-            let _ = epoll.remove(pidfd.as_fd());
+            let _ = main.get_ref().remove(pidfd.as_fd());
         }
     }
 
@@ -293,14 +264,13 @@ impl Family {
                 progress |= match event.token() {
                     KEEPER => self.hear_keeper(&mut news),
                     SIGNALS => self.hear_signals(&mut news),
-                    run => self.own_child(RunId(run), &mut news),
+                    run => self.ended(RunId(run), &mut news),
                 };
             }
             if !progress {
                 break;
             }
         }
-        self.look_at_pidfds();
         news
     }
 
@@ -310,7 +280,7 @@ impl Family {
         let before = news.len();
         loop {
             match keeper_proto::recv(keeper.socket.as_fd()) {
-                Ok(Some(message)) => keeper.look |= translate(message, news),
+                Ok(Some(message)) => news.extend(translate(message)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Ok(None) | Err(_) => {
@@ -333,50 +303,35 @@ impl Family {
         news.len() > before
     }
 
-    /// Without a keeper: a child's pidfd is readable.
-    fn own_child(&mut self, run: RunId, news: &mut Vec<Tidings>) -> bool {
+    /// A pidfd is readable. True when its end is told.
+    fn ended(&mut self, run: RunId, news: &mut Vec<Tidings>) -> bool {
         let Some(pid) = self.watched.get(&run).copied() else { return false };
-        // Told once: the zombie would stay readable until the run is unwatched.
-        self.watched.remove(&run);
-        let exit = match reap::peek(pid) {
-            Ok(Some(exit)) => exit,
-            Ok(None) | Err(_) => Exit::Unknown,
+        let exit = match &self.keeper {
+            None => Some(reap::peek(pid).ok().flatten().unwrap_or(Exit::Unknown)),
+            Some(_) => process::zombie_exit(pid.0).ok().flatten(),
         };
-        news.push(Tidings::Ended { run, pid, exit });
-        true
-    }
-
-    /// With a keeper: asks for ends whose signals came together with one that was told.
-    fn look_at_pidfds(&mut self) {
-        let due = self.keeper.as_mut().is_some_and(|k| std::mem::take(&mut k.look));
-        let Some(pidfds) = self.pidfds.as_ref().filter(|_| due) else { return };
-        let mut events = [Event::default(); 256];
-        let n = pidfds.wait(&mut events, Some(Duration::ZERO)).unwrap_or(0);
-        for event in &events[..n] {
-            let run = RunId(event.token());
-            if let Some(pid) = self.watched.get(&run).copied().filter(|_| self.asked.insert(run)) {
+        // A stat line that may not be seen shows 0.
+        match exit.filter(|e| self.keeper.is_none() || *e != Exit::Code(0)) {
+            Some(exit) => {
+                news.push(Tidings::Ended { run, pid, exit });
+                true
+            }
+            None => {
+                // A full socket keeps the question until there is room; a dead keeper is told otherwise.
                 let _ = self.send(ToKeeper::Ask { pid: pid.0 });
+                false
             }
         }
     }
 }
 
-/// The keeper's words in ours; true when other ends may hide behind this one.
-fn translate(message: ToDaemon, news: &mut Vec<Tidings>) -> bool {
+/// The keeper's words in ours.
+fn translate(message: ToDaemon) -> Option<Tidings> {
     match message {
-        ToDaemon::Exit { pid, run, exit } => {
-            news.push(Tidings::Ended { run: RunId(run), pid: Pid(pid), exit });
-            true
-        }
-        ToDaemon::Nudge => true,
-        ToDaemon::Stranger { pid, exit } => {
-            news.push(Tidings::Stranger { pid: Pid(pid), exit });
-            true
-        }
-        ToDaemon::Signal { signal, .. } => {
-            news.push(Tidings::Signal(signal));
-            false
-        }
-        ToDaemon::Hello { .. } | ToDaemon::Living { .. } | ToDaemon::LivingEnd => false,
+        ToDaemon::Exit { pid, run, exit } => Some(Tidings::Ended { run: RunId(run), pid: Pid(pid), exit }),
+        ToDaemon::Stranger { pid, exit } => Some(Tidings::Stranger { pid: Pid(pid), exit }),
+        ToDaemon::Signal { signal, .. } => Some(Tidings::Signal(signal)),
+        // The pidfds tell of ends whose signals came together.
+        ToDaemon::Nudge | ToDaemon::Hello { .. } | ToDaemon::Living { .. } | ToDaemon::LivingEnd => None,
     }
 }

@@ -6,28 +6,40 @@ use supers_core::exit::Exit;
 use supers_core::ids::Pid;
 use supers_core::proc::{Note, Word};
 use supers_core::spec::Spec;
-use supers_core::time::Now;
+use supers_core::time::{Now, Wall};
 
-/// The main log with the time filled in.
+/// The main log, written once a turn: a storm of a hundred restarts is one write, and none of it comes
+/// between the end of a process and the next start.
 pub(crate) struct Journal {
     log: MainLog,
+    lines: Vec<(Level, Wall, String)>,
 }
 
 impl Journal {
     pub(crate) fn new(log: MainLog) -> Journal {
-        Journal { log }
+        Journal { log, lines: Vec::new() }
     }
 
-    pub(crate) fn say(&self, level: Level, now: Now, text: &str) {
-        self.log.log(level, now.wall, text);
+    pub(crate) fn say(&mut self, level: Level, now: Now, text: impl Into<String>) {
+        if self.log.enabled(level) {
+            self.lines.push((level, now.wall, text.into()));
+        }
     }
 
-    pub(crate) fn info(&self, now: Now, text: &str) {
+    pub(crate) fn info(&mut self, now: Now, text: impl Into<String>) {
         self.say(Level::Info, now, text);
     }
 
-    pub(crate) fn warn(&self, now: Now, text: &str) {
+    pub(crate) fn warn(&mut self, now: Now, text: impl Into<String>) {
         self.say(Level::Warn, now, text);
+    }
+
+    /// Writes what was said. Called at the end of each turn.
+    pub(crate) fn flush(&mut self) {
+        if !self.lines.is_empty() {
+            self.log.log_all(&self.lines);
+            self.lines.clear();
+        }
     }
 
     /// Close and open again, after somebody moved the file.
@@ -36,9 +48,9 @@ impl Journal {
     }
 
     /// One note about the unit `spec`.
-    pub(crate) fn note(&self, now: Now, spec: &Spec, note: &Note) {
+    pub(crate) fn note(&mut self, now: Now, spec: &Spec, note: &Note) {
         if let Some((level, text)) = phrase(spec, note) {
-            self.say(level, now, &text);
+            self.say(level, now, text);
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod environ;
 pub mod family;
 pub mod handle;
 mod journal;
+mod line;
 pub mod logs;
 mod orders;
 mod publish;

@@ -76,8 +76,8 @@ impl Engine {
         }
     }
 
-    fn audit(&self, caller: &Caller, what: &str) {
-        self.journal.info(self.now, &format!("{what} (asked by {} through {})", caller.who, caller.door));
+    fn audit(&mut self, caller: &Caller, what: &str) {
+        self.journal.info(self.now, format!("{what} (asked by {} through {})", caller.who, caller.door));
     }
 
     /// The configuration was read: go on with what waited for it.
@@ -251,7 +251,7 @@ impl Engine {
         let findings = findings(loaded);
         if loaded.fatal {
             let text = findings.join("\n");
-            self.journal.warn(self.now, &format!("reload refused, nothing was changed: {text}"));
+            self.journal.warn(self.now, format!("reload refused, nothing was changed: {text}"));
             return Err(Refusal::Config { text });
         }
         let plan = plan(&self.fleet, wanted(loaded));

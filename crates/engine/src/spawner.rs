@@ -1,16 +1,16 @@
-//! The spawn thread: everything between the wish to start and the first instruction of the program.
+//! The spawn threads: everything between the wish to start and the first instruction of the program.
 //!
-//! It has a thread of its own because a vfork that meets a dead file system, a user look-up or a log
-//! folder on a slow disk must not stop the engine. Requests are done in order; each is answered once.
+//! They are apart from the engine because a vfork that meets a dead file system, a user look-up or a
+//! log folder on a slow disk must not stop it. Processes are started in the order of the requests; each
+//! request is answered once.
 
 use crate::environ::{self, Daemon};
+use crate::line::Line;
 use crate::logs::{Logs, Streams};
 use bstr::BString;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
@@ -18,11 +18,6 @@ use supers_core::spec::{Command, Context, Limit, Resource, Spec};
 use supers_os::spawn::{Child, Creds, Method, Plan, Report, Session, resolve, spawn};
 use supers_os::users;
 use tokio::sync::mpsc;
-
-/// Starts that may wait in line. More are refused with a reason (a start is tried again by its
-/// policy), so a flood cannot grow memory. (The line is counted, not preallocated: a bounded channel
-/// of this length would cost 3 MiB while idle.)
-const QUEUE: usize = 1 << 16;
 
 /// A wish to start one process.
 pub(crate) struct Request {
@@ -77,43 +72,52 @@ pub struct FileLimits {
 /// Descriptors that units may not take, so that the daemon can always log, answer and stop.
 const RESERVED: u64 = 64;
 
-/// The handle to the thread.
+/// How many threads start processes: one clones while the other prepares.
+const THREADS: usize = 2;
+
+/// The handle to the threads.
 pub(crate) struct Spawner {
-    tx: Sender<Request>,
-    waiting: Arc<AtomicUsize>,
+    line: Arc<Line<Request>>,
 }
 
 impl Spawner {
-    /// Starts the thread `spawn`.
+    /// Starts the threads `spawn`.
     pub(crate) fn start(setup: Setup) -> std::io::Result<(Spawner, mpsc::Receiver<Done>)> {
-        let (tx, rx) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let line = waiting.clone();
+        let line = Arc::new(Line::new());
+        let setup = Arc::new(setup);
         let (done_tx, done_rx) = mpsc::channel(1024);
-        std::thread::Builder::new()
-            .name("spawn".into())
-            .stack_size(256 << 10)
-            .spawn(move || run(&setup, &rx, &line, &done_tx))?;
-        Ok((Spawner { tx, waiting }, done_rx))
+        for _ in 0..THREADS {
+            let (setup, line, done) = (setup.clone(), line.clone(), done_tx.clone());
+            std::thread::Builder::new()
+                .name("spawn".into())
+                .stack_size(256 << 10)
+                .spawn(move || run(&setup, &line, &done))?;
+        }
+        Ok((Spawner { line }, done_rx))
     }
 
     /// Lines up a start. `Err` gives the request back, with the reason.
     pub(crate) fn request(&self, request: Request) -> Result<(), (Request, StartError)> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err((request, fault(Stage::Fork, "too many starts are waiting")));
-        }
-        self.tx.send(request).map_err(|e| (e.0, fault(Stage::Fork, "the spawn thread has ended")))
+        self.line.push(request).map_err(|r| (r, fault(Stage::Fork, "too many starts are waiting")))
     }
 }
 
-fn run(setup: &Setup, requests: &Receiver<Request>, line: &AtomicUsize, done: &mpsc::Sender<Done>) {
-    while let Ok(request) = requests.recv() {
-        line.fetch_sub(1, Ordering::Relaxed);
-        let result = start_one(setup, &request);
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        self.line.close();
+    }
+}
+
+fn run(setup: &Setup, line: &Line<Request>, done: &mpsc::Sender<Done>) {
+    while let Some((turn, request)) = line.take() {
+        let prepared = prepare(setup, &request);
+        line.wait_for(turn);
+        let result = prepared.and_then(|p| p.launch(setup.method));
         let Request { unit, spec, run, exe, .. } = request;
         // The engine always takes these, so waiting for room cannot lock up.
-        if done.blocking_send(Done { unit, spec, run, exe, result }).is_err() {
+        let heard = done.blocking_send(Done { unit, spec, run, exe, result });
+        line.pass();
+        if heard.is_err() {
             return;
         }
     }
@@ -128,7 +132,22 @@ fn command(spec: &Spec, exe: Exe) -> Option<&Command> {
     }
 }
 
-fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
+/// Everything that a clone needs, ready. The descriptors stay open until it is done.
+struct Prepared {
+    plan: Plan,
+    streams: Arc<Streams>,
+    stdin_keep: Option<OwnedFd>,
+    _open: [OwnedFd; 3],
+}
+
+impl Prepared {
+    fn launch(self, method: Method) -> Result<Started, StartError> {
+        let child = spawn(&self.plan, method)?;
+        Ok(Started { child, streams: self.streams, stdin: self.stdin_keep })
+    }
+}
+
+fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
     let spec = &*request.spec;
     let context = &spec.context;
     let command = command(spec, request.exe).ok_or_else(|| fault(Stage::Command, "command is empty"))?;
@@ -184,8 +203,7 @@ fn start_one(setup: &Setup, request: &Request) -> Result<Started, StartError> {
         extra: Vec::new(),
         report: setup.report.map(|fd| Report { fd, run: request.run.0 }),
     };
-    let child = spawn(&plan, setup.method)?;
-    Ok(Started { child, streams, stdin: stdin_keep })
+    Ok(Prepared { plan, streams, stdin_keep, _open: [stdin, stdout, stderr] })
 }
 
 fn files_of_child(files: FileLimits) -> Limit {

@@ -83,7 +83,8 @@ pub struct Reply {
 
 /// One request over any stream; `None` when nobody answers.
 pub fn ask_over(mut stream: impl Read + Write, first: &str, headers: &[&str]) -> Option<Reply> {
-    let mut text = format!("{first} HTTP/1.1\r\nConnection: close\r\n");
+    // 1.0, so that bodies of unknown length come as they are.
+    let mut text = format!("{first} HTTP/1.0\r\n");
     if !headers.iter().any(|h| h.starts_with("Host:")) {
         text += "Host: localhost\r\n";
     }

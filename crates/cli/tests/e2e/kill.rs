@@ -82,11 +82,9 @@ fn kill_mode_mixed_asks_the_main_process_and_kills_the_rest() {
     let child = format!("{a} on TERM print child-met-TERM on USR1 print synced print child-up note-pid");
     let main = format!("exec {a} on TERM print main-met-TERM print up wait-file");
     for (name, mode) in [("mixed", "KillMode=mixed"), ("group", "")] {
-        let pid_file = w.path(name).display().to_string();
-        w.unit(
-            name,
-            &format!("[Service]\nExecStart=/bin/sh -c \"{child} {pid_file} wait & {main}\"\n{mode}\n"),
-        );
+        let (pid_file, gate) = (w.path(name), w.path(format!("gate-{name}")));
+        let script = format!("{child} {} wait & {main} {}", pid_file.display(), gate.display());
+        w.unit(name, &format!("[Service]\nExecStart=/bin/sh -c \"{script}\"\n{mode}\n"));
     }
     w.superd();
     for name in ["mixed", "group"] {

@@ -288,6 +288,7 @@ fn one_unit_file_is_a_configuration_too() {
 fn without_a_keeper_there_is_one_process() {
     let mut w = world();
     unit(&w, "web", "print up wait", "");
+    assert_eq!(w.superd_ends(&["--no-keeper", "-d"]).code, 2, "-d needs the keeper");
     w.superd_with(&["--no-keeper"]);
     let web = process(&w, "web");
     let (pid, below) = (w.daemon().pid(), w.daemon().daemon_pid());
@@ -297,7 +298,6 @@ fn without_a_keeper_there_is_one_process() {
         (&v["daemon"]["pid"], &v["daemon"]["daemon_pid"], &v["daemon"]["starts"]),
         (&pid.into(), &pid.into(), &0.into())
     );
-    assert_eq!(w.superd_ends(&["--no-keeper", "-d"]).code, 2, "-d needs the keeper");
     assert!(environment(web.pid).iter().all(|v| !v.starts_with("SUPERS_")));
     let deadline = w.deadline();
     assert_eq!(w.daemon().stop(deadline), 0);

@@ -68,9 +68,7 @@ pub fn glob(pattern: &str, text: &str) -> bool {
             ti += 1;
         } else if let Some((sp, st)) = star {
             // Let the last star take one more.
-            star = Some((sp, st + 1));
-            pi = sp + 1;
-            ti = st + 1;
+            (pi, ti) = (sp, st + 1);
         } else {
             return false;
         }
@@ -137,6 +135,24 @@ mod tests {
             ("web_[!0-3]", "web_4", true),
             ("a*b*c", "aXXbYYc", true),
             ("a*b*c", "aXXbYY", false),
+            ("a*bc", "abbc", true),
+            ("*ab", "aaab", true),
+            ("*ab*", "aaab", true),
+            ("*ab", "aaa", false),
+            ("[a-]", "-", true),
+            ("[a-]", "a", true),
+            ("[a-]", "b", false),
+            ("[-a]", "-", true),
+            ("[xa-c]", "b", true),
+            ("[xa-c]", "y", false),
+            ("[xya-]", "-", true),
+            ("[a-cx-z]", "y", true),
+            ("[a-c-]", "-", true),
+            ("[^a]", "a", false),
+            ("[^a]", "b", true),
+            ("[!]]", "]", false),
+            ("[a]b", "ab", true),
+            ("[a]b", "a", false),
             ("[", "[", true),
             ("[]]", "]", true),
             ("g:*", "g:a", true),

@@ -93,6 +93,8 @@ fn a_quiet_life_by_the_default_script() {
     assert_eq!(word(&sim), Some(Word::Starting));
     sim.run_for(Duration::from_millis(1));
     assert_eq!(word(&sim), Some(Word::Running));
+    let since = sim.fleet().get(UnitId(0)).map(|s| s.unit.since);
+    assert_eq!(since, Some(Wall(1_700_000_001_000)), "both clocks go alike");
     assert!(!sim.step(), "and nothing more while it runs");
     sim.shutdown(false);
     sim.run_for(Duration::from_millis(19));
@@ -114,6 +116,17 @@ fn a_deaf_process_is_killed() {
     sim.shutdown(false);
     sim.run_for(Duration::from_secs(11));
     assert_eq!((sim.stats().signals, sim.stats().kills, sim.stats().all_down), (2, 1, 1));
+}
+
+#[test]
+fn a_second_process_beside_a_living_one_is_noticed() {
+    let mut sim = Sim::new(1, vec![Spec::new("web")], &[]);
+    for (run, overlaps) in [(1, 0), (2, 1), (3, 2)] {
+        sim.order_spawn(UnitId(0), RunId(run), Exe::Main(0));
+        assert_eq!(sim.stats().overlaps, overlaps);
+    }
+    sim.order_spawn(UnitId(0), RunId(4), Exe::Stop(0));
+    assert_eq!(sim.stats().overlaps, 2, "a command is no main process");
 }
 
 #[test]

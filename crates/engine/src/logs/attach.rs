@@ -16,6 +16,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::UnitId;
 use supers_core::spec::{Output, Sink, Target};
@@ -23,6 +25,8 @@ use supers_os::error_text;
 
 /// Key of a merged standard error.
 const MERGED: u64 = 1;
+/// How long a start with other targets than before waits for the pump.
+const TAKEN_LIMIT: Duration = Duration::from_secs(1);
 /// How often a file may be renamed under our hands while it is opened.
 const TRIES: u32 = 20;
 
@@ -41,6 +45,8 @@ pub(super) struct LaneSetup {
 pub(super) struct Setup {
     pub(super) unit: UnitId,
     pub(super) lanes: [Option<LaneSetup>; 2],
+    /// Dropped when the pump has it.
+    pub(super) taken: Sender<()>,
 }
 
 /// A target that was opened, or found open.
@@ -76,8 +82,7 @@ impl Logs {
             && old.keys == keys
             && old.owner == owner
         {
-            // The FIFOs live on without their names; the folder is for those that come after us.
-            let _ = make_private_folder(&shared.folder);
+            // The FIFOs are open: they live on even if somebody removed their names.
             return Ok(Arc::clone(old));
         }
         let mut work = Work {
@@ -99,8 +104,14 @@ impl Logs {
         };
         let streams = Arc::new(Streams { lanes, keys, owner, escaped: work.escaped.into() });
         let setups = work.done.map(|lane| lane.map(|(setup, _)| setup));
-        lock(&shared.units).insert(unit, Arc::clone(&streams));
-        shared.send(Cmd::Attach(Box::new(Setup { unit, lanes: setups })));
+        let replaced = lock(&shared.units).insert(unit, Arc::clone(&streams)).is_some();
+        let (taken, when_taken) = channel();
+        shared.send(Cmd::Attach(Box::new(Setup { unit, lanes: setups, taken })));
+        if replaced {
+            // The FIFO is the same: what the next run writes must not be moved to the target of before.
+            // An error is what is waited for; too late costs no more than the order.
+            let _ = when_taken.recv_timeout(TAKEN_LIMIT);
+        }
         Ok(streams)
     }
 }

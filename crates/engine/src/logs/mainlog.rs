@@ -96,13 +96,25 @@ impl MainLog {
 
     /// Writes one line; line ends within `text` stay as they are.
     pub fn log(&self, level: Level, now: Wall, text: &str) {
-        if !self.enabled(level) {
-            return;
-        }
+        self.write([(level, now, text)].into_iter());
+    }
+
+    /// Writes several lines at once.
+    pub fn log_all(&self, lines: &[(Level, Wall, String)]) {
+        self.write(lines.iter().map(|(level, now, text)| (*level, *now, text.as_str())));
+    }
+
+    fn write<'a>(&self, lines: impl Iterator<Item = (Level, Wall, &'a str)>) {
         let mut out = lock(&self.out);
         let mut line = std::mem::take(&mut out.line);
         line.clear();
-        format_line(&mut line, level, now, text);
+        for (level, now, text) in lines.filter(|(level, ..)| self.enabled(*level)) {
+            format_line(&mut line, level, now, text);
+        }
+        if line.is_empty() {
+            out.line = line;
+            return;
+        }
         let stored = out.file.as_mut().is_none_or(|file| file.append(line.as_bytes()).is_ok());
         let copied = out.copy.as_mut().is_none_or(|copy| write_calmly(copy, line.as_bytes()).is_ok());
         self.failures.fetch_add(u64::from(!stored) + u64::from(!copied), Ordering::Relaxed);

@@ -85,6 +85,7 @@ impl Pump {
             }
         }
         self.units.insert(setup.unit, lanes);
+        drop(setup.taken);
     }
 
     fn add_lane(&mut self, unit: UnitId, setup: LaneSetup) -> u32 {
