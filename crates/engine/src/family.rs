@@ -48,6 +48,8 @@ pub struct Family {
     main: Option<AsyncFd<Epoll>>,
     epoll: Option<Epoll>,
     watched: HashMap<RunId, Pid>,
+    /// The keeper died: its children are somebody else's, and how they end cannot be known for sure.
+    orphaned: bool,
 }
 
 struct Keeper {
@@ -119,7 +121,8 @@ impl Family {
         if let Some(k) = &keeper {
             epoll.add(k.socket.as_fd(), KEEPER, Interest::Read)?;
         }
-        Ok(Family { keeper, signals, main: None, epoll: Some(epoll), watched: HashMap::new() })
+        let watched = HashMap::new();
+        Ok(Family { keeper, signals, main: None, epoll: Some(epoll), watched, orphaned: false })
     }
 
     /// How often the keeper started the daemon; 0 without one.
@@ -196,6 +199,8 @@ impl Family {
     /// Lets the zombie go.
     pub(crate) fn settle(&mut self, run: RunId, pid: Pid) -> io::Result<()> {
         match &mut self.keeper {
+            // Whoever took the keeper's children over reaps them.
+            Some(_) if self.orphaned => Ok(()),
             Some(_) => self.send(ToKeeper::Ack { pid: pid.0, run: run.0 }),
             None => reap::reap(pid).map(|_| ()),
         }
@@ -287,12 +292,22 @@ impl Family {
                     if let Some(main) = &self.main {
                         let _ = main.get_ref().remove(keeper.socket.as_fd());
                     }
+                    self.orphaned = true;
                     news.push(Tidings::KeeperGone);
+                    self.unanswered(news);
                     break;
                 }
             }
         }
         news.len() > before
+    }
+
+    /// Ends that the keeper was asked about and cannot tell any more.
+    fn unanswered(&self, news: &mut Vec<Tidings>) {
+        let gone = |pid: &Pid| !matches!(process::zombie_exit(pid.0), Ok(None));
+        for (run, pid) in self.watched.iter().filter(|(_, pid)| gone(pid)) {
+            news.push(Tidings::Ended { run: *run, pid: *pid, exit: Exit::Unknown });
+        }
     }
 
     fn hear_signals(&mut self, news: &mut Vec<Tidings>) -> bool {
@@ -308,10 +323,14 @@ impl Family {
         let Some(pid) = self.watched.get(&run).copied() else { return false };
         let exit = match &self.keeper {
             None => Some(reap::peek(pid).ok().flatten().unwrap_or(Exit::Unknown)),
+            Some(_) if self.orphaned => {
+                Some(process::zombie_exit(pid.0).ok().flatten().unwrap_or(Exit::Unknown))
+            }
             Some(_) => process::zombie_exit(pid.0).ok().flatten(),
         };
         // A stat line that may not be seen shows 0.
-        match exit.filter(|e| self.keeper.is_none() || *e != Exit::Code(0)) {
+        let last_word = self.keeper.is_none() || self.orphaned;
+        match exit.filter(|e| last_word || *e != Exit::Code(0)) {
             Some(exit) => {
                 news.push(Tidings::Ended { run, pid, exit });
                 true

@@ -107,8 +107,13 @@ impl Handle {
     fn reader(&self, unit: UnitId, stream: Stream) -> Result<LogReader, Refusal> {
         let snapshot = self.board.read();
         let view = snapshot.get(unit).ok_or(Refusal::ShuttingDown)?;
-        let none =
-            || Refusal::Failed { text: format!("{} keeps no log of {stream:?}", view.spec.full_name()) };
+        let none = || {
+            let what = match stream {
+                Stream::Stdout => "standard output",
+                Stream::Stderr => "standard error",
+            };
+            Refusal::Failed { text: format!("{} has no log of its {what}", view.spec.full_name()) }
+        };
         self.logs.reader(unit, &view.spec.output, stream).ok_or_else(none)
     }
 }

@@ -1,36 +1,28 @@
-//! The line of starts: two threads take from it, so that one prepares (user, environment, log files,
-//! pipes) while the other waits for a clone to execute; but clones happen strictly in the order of the
-//! line (supervisor-contract 7: the start order).
+//! The line of starts that wait for the spawn thread.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Starts that may wait. More are refused with a reason (a start is tried again by its policy), so a
-/// flood cannot grow memory.
+/// flood cannot grow memory. (A bounded channel of this length would take 3 MiB while idle.)
 const CAPACITY: usize = 1 << 16;
 
-/// A line of `T`, each with its turn.
+/// A bounded line of `T`.
 pub(crate) struct Line<T> {
     state: Mutex<State<T>>,
     /// Something waits, or the line is closed.
     filled: Condvar,
-    /// It is the next one's turn.
-    turned: Condvar,
 }
 
 struct State<T> {
     waiting: VecDeque<T>,
-    /// How many were taken: the turn of the next one to be taken.
-    taken: u64,
-    /// Whose turn it is.
-    turn: u64,
     closed: bool,
 }
 
 impl<T> Line<T> {
     pub(crate) fn new() -> Line<T> {
-        let state = State { waiting: VecDeque::new(), taken: 0, turn: 0, closed: false };
-        Line { state: Mutex::new(state), filled: Condvar::new(), turned: Condvar::new() }
+        let state = State { waiting: VecDeque::new(), closed: false };
+        Line { state: Mutex::new(state), filled: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -49,34 +41,18 @@ impl<T> Line<T> {
         Ok(())
     }
 
-    /// The next one, and its turn; `None` when the line is closed and empty.
-    pub(crate) fn take(&self) -> Option<(u64, T)> {
+    /// The next one; `None` when the line is closed and empty.
+    pub(crate) fn take(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
             if let Some(item) = state.waiting.pop_front() {
-                let turn = state.taken;
-                state.taken += 1;
-                return Some((turn, item));
+                return Some(item);
             }
             if state.closed {
                 return None;
             }
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// Waits until all that were taken before have passed.
-    pub(crate) fn wait_for(&self, turn: u64) {
-        let mut state = self.lock();
-        while state.turn < turn {
-            state = self.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Lets the next one pass.
-    pub(crate) fn pass(&self) {
-        self.lock().turn += 1;
-        self.turned.notify_all();
     }
 
     /// Nobody joins any more.
@@ -92,24 +68,13 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn two_takers_pass_in_order() {
+    fn all_are_taken_in_order_and_then_no_more() {
         let line = Arc::new(Line::new());
-        let passed = Arc::new(Mutex::new(Vec::new()));
-        let taker = || {
-            let (line, passed) = (line.clone(), passed.clone());
-            std::thread::spawn(move || {
-                while let Some((turn, item)) = line.take() {
-                    line.wait_for(turn);
-                    passed.lock().unwrap().push(item);
-                    line.pass();
-                }
-            })
-        };
-        let takers = [taker(), taker()];
+        let other = line.clone();
+        let taker = std::thread::spawn(move || std::iter::from_fn(|| other.take()).collect::<Vec<i32>>());
         (0..1000).for_each(|i| line.push(i).unwrap());
         line.close();
-        takers.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(*passed.lock().unwrap(), (0..1000).collect::<Vec<_>>());
+        assert_eq!(taker.join().unwrap(), (0..1000).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The spawn threads: everything between the wish to start and the first instruction of the program.
+//! The spawn thread: everything between the wish to start and the first instruction of the program.
 //!
-//! They are apart from the engine because a vfork that meets a dead file system, a user look-up or a
-//! log folder on a slow disk must not stop it. Processes are started in the order of the requests; each
-//! request is answered once.
+//! It is apart from the engine because a vfork that meets a dead file system, a user look-up or a log
+//! folder on a slow disk must not stop it. Requests are done in order; each is answered once. (A second
+//! thread that prepares while the first waits for its clone was measured: on two cores the hand-over
+//! costs more than it saves.)
 
 use crate::environ::{self, Daemon};
 use crate::line::Line;
@@ -72,27 +73,21 @@ pub struct FileLimits {
 /// Descriptors that units may not take, so that the daemon can always log, answer and stop.
 const RESERVED: u64 = 64;
 
-/// How many threads start processes: one clones while the other prepares.
-const THREADS: usize = 2;
-
-/// The handle to the threads.
+/// The handle to the thread.
 pub(crate) struct Spawner {
     line: Arc<Line<Request>>,
 }
 
 impl Spawner {
-    /// Starts the threads `spawn`.
+    /// Starts the thread `spawn`.
     pub(crate) fn start(setup: Setup) -> std::io::Result<(Spawner, mpsc::Receiver<Done>)> {
         let line = Arc::new(Line::new());
-        let setup = Arc::new(setup);
+        let taker = line.clone();
         let (done_tx, done_rx) = mpsc::channel(1024);
-        for _ in 0..THREADS {
-            let (setup, line, done) = (setup.clone(), line.clone(), done_tx.clone());
-            std::thread::Builder::new()
-                .name("spawn".into())
-                .stack_size(256 << 10)
-                .spawn(move || run(&setup, &line, &done))?;
-        }
+        std::thread::Builder::new()
+            .name("spawn".into())
+            .stack_size(256 << 10)
+            .spawn(move || run(&setup, &taker, &done_tx))?;
         Ok((Spawner { line }, done_rx))
     }
 
@@ -109,15 +104,11 @@ impl Drop for Spawner {
 }
 
 fn run(setup: &Setup, line: &Line<Request>, done: &mpsc::Sender<Done>) {
-    while let Some((turn, request)) = line.take() {
-        let prepared = prepare(setup, &request);
-        line.wait_for(turn);
-        let result = prepared.and_then(|p| p.launch(setup.method));
+    while let Some(request) = line.take() {
+        let result = prepare(setup, &request).and_then(|p| p.launch(setup.method));
         let Request { unit, spec, run, exe, .. } = request;
         // The engine always takes these, so waiting for room cannot lock up.
-        let heard = done.blocking_send(Done { unit, spec, run, exe, result });
-        line.pass();
-        if heard.is_err() {
+        if done.blocking_send(Done { unit, spec, run, exe, result }).is_err() {
             return;
         }
     }

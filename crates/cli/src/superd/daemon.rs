@@ -1,6 +1,7 @@
 //! The daemon: puts the parts together and lets the engine run.
 
 use super::args::Args;
+use super::guard::Guard;
 use super::listen::{self, Doors};
 use super::{EXIT_USAGE, complain};
 use crate::world::World;
@@ -152,6 +153,13 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     if args.daemon {
         leave_the_terminals_place(&settings, &main_log);
     }
+    let guard = Guard {
+        places: places.clone(),
+        settings: settings.clone(),
+        pid,
+        pid_files,
+        notices: notices.clone(),
+    };
     let ready_line = ready_line(pid, &initial, places);
     let unit_dir = match &places.choice {
         Choice::Dir(dir) => Some(dir.clone()),
@@ -173,20 +181,21 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         identity,
         notices,
     };
-    serve(setup, doors, pid_files, move || {
+    serve(setup, doors, guard, move || {
         let _ = writeln!(io::stdout(), "{ready_line}");
         ready.say();
     })
 }
 
 /// Runs the engine on this thread and the doors on theirs, until the shutdown is complete.
-fn serve(setup: Setup, doors: Doors, pid_files: Vec<PathBuf>, ready: impl FnOnce()) -> Result<(), Stop> {
+fn serve(setup: Setup, doors: Doors, guard: Guard, ready: impl FnOnce()) -> Result<(), Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(|e| Stop::io("cannot start the runtime", &e))?;
     let Doors { open, files, .. } = doors;
+    let pid_files = guard.pid_files.clone();
     let done = runtime.block_on(async {
         let (engine, handle) = Engine::new(setup).map_err(|e| Stop::io("cannot start the engine", &e))?;
         let api_setup = supers_api::Setup {
@@ -196,7 +205,11 @@ fn serve(setup: Setup, doors: Doors, pid_files: Vec<PathBuf>, ready: impl FnOnce
         };
         let api = supers_api::serve(Arc::new(handle), open, api_setup);
         let api = api.map_err(|e| Stop::io("cannot open the doors", &e))?;
-        engine.run(ready).await;
+        tokio::select! {
+            biased;
+            () = guard.keep(&api) => {}
+            () = engine.run(ready) => {}
+        }
         // Open answers are finished, the one to `shutdown` among them.
         api.join();
         Ok(())

@@ -83,7 +83,7 @@ fn take_lock(places: &Places) -> Result<OwnedFd, i32> {
 }
 
 /// A folder for its owner only. Its parents are made as they come; the folder itself must be ours.
-fn private_folder(path: &Path) -> io::Result<()> {
+pub(super) fn private_folder(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     }

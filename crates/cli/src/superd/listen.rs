@@ -25,35 +25,18 @@ pub(super) struct Doors {
 /// that `supers` finds it by the configuration alone.
 pub(super) fn open(settings: &Settings, places: &Places) -> Result<Doors, String> {
     let mut doors = Doors { open: Vec::new(), notices: Vec::new(), files: Vec::new() };
-    let mut first_unix: Option<PathBuf> = None;
     for server in &settings.servers {
         match &server.address {
             Address::Unix { path, mode, owner } => {
                 let path = PathBuf::from(std::ffi::OsStr::from_bytes(path));
                 let door = Door { auth: server.auth.clone(), ..Door::unix_by_mode(&server.name) };
                 doors.unix(door, &path, *mode, owner.as_deref())?;
-                first_unix.get_or_insert(path);
             }
             Address::Tcp { host, port } => doors.tcp(&server.name, server.auth.clone(), host, *port)?,
         }
     }
-    match first_unix {
-        Some(path) => {
-            let _ = std::fs::remove_file(&places.socket);
-            let linked = std::os::unix::fs::symlink(&path, &places.socket);
-            linked.map_err(|e| {
-                format!("cannot link {}: {}", places.socket.display(), supers_os::error_text(&e))
-            })?;
-            doors.files.push(places.socket.clone());
-        }
-        None => {
-            let owners = match &places.choice {
-                Choice::Dir(dir) => std::fs::metadata(dir).map(|m| vec![m.uid()]).unwrap_or_default(),
-                Choice::File(_) => Vec::new(),
-            };
-            doors.unix(Door::unix("default", owners), &places.socket, 0o700, None)?;
-        }
-    }
+    doors.open.extend(control_door(settings, places)?);
+    doors.files.push(places.socket.clone());
     let folder = matches!(places.choice, Choice::Dir(_));
     if folder && settings.servers.is_empty() && process::euid() == 0 {
         doors.default_port();
@@ -61,14 +44,40 @@ pub(super) fn open(settings: &Settings, places: &Places) -> Result<Doors, String
     Ok(doors)
 }
 
+/// Where `supers` looks by the configuration alone: a socket in the runtime folder, or a link to the
+/// first one that the settings name; then there is no door to open.
+pub(super) fn control_door(settings: &Settings, places: &Places) -> Result<Option<(Door, Listener)>, String> {
+    let named = settings.servers.iter().find_map(|server| match &server.address {
+        Address::Unix { path, .. } => Some(Path::new(std::ffi::OsStr::from_bytes(path))),
+        Address::Tcp { .. } => None,
+    });
+    if let Some(path) = named {
+        let _ = std::fs::remove_file(&places.socket);
+        let linked = std::os::unix::fs::symlink(path, &places.socket);
+        linked
+            .map_err(|e| format!("cannot link {}: {}", places.socket.display(), supers_os::error_text(&e)))?;
+        return Ok(None);
+    }
+    let owners = match &places.choice {
+        Choice::Dir(dir) => std::fs::metadata(dir).map(|m| vec![m.uid()]).unwrap_or_default(),
+        Choice::File(_) => Vec::new(),
+    };
+    let bound = bind(&places.socket, 0o700, None)?;
+    Ok(Some((Door::unix("default", owners), bound)))
+}
+
+fn bind(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<Listener, String> {
+    let bound = socket::bind_unix(path, mode, owner).map_err(|e| match e.kind() {
+        io::ErrorKind::AddrInUse => format!("another program listens on {} already", path.display()),
+        _ => format!("cannot listen on {}: {}", path.display(), supers_os::error_text(&e)),
+    })?;
+    Ok(Listener::Unix(bound))
+}
+
 impl Doors {
     fn unix(&mut self, door: Door, path: &Path, mode: u32, owner: Option<&str>) -> Result<(), String> {
         let owner = owner.map(resolve_owner).transpose()?;
-        let bound = socket::bind_unix(path, mode, owner).map_err(|e| match e.kind() {
-            io::ErrorKind::AddrInUse => format!("another program listens on {} already", path.display()),
-            _ => format!("cannot listen on {}: {}", path.display(), supers_os::error_text(&e)),
-        })?;
-        self.open.push((door, Listener::Unix(bound)));
+        self.open.push((door, bind(path, mode, owner)?));
         self.files.push(path.to_path_buf());
         Ok(())
     }

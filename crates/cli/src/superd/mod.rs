@@ -6,6 +6,7 @@
 
 mod args;
 mod daemon;
+mod guard;
 mod launch;
 mod listen;
 

@@ -239,6 +239,21 @@ fn the_streams_are_made_once() {
 }
 
 #[test]
+fn the_first_words_of_a_run_go_to_its_own_target() {
+    let mut rig = Rig::new();
+    let files = [rig.path("even"), rig.path("odd")];
+    let mut expected = [String::new(), String::new()];
+    for n in 0..200 {
+        let streams = rig.attach(1, &to_file(&files[n % 2], 0, 0));
+        let line = format!("{n}\n");
+        say(&streams, &line);
+        expected[n % 2].push_str(&line);
+    }
+    rig.settle(1);
+    assert_eq!(files.map(|file| text(&file)), expected);
+}
+
+#[test]
 fn detach_stores_everything_and_removes_the_fifos() {
     let mut rig = Rig::new();
     let log = rig.path("a.log");

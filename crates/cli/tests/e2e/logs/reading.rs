@@ -84,6 +84,8 @@ fn several_programs_with_their_names() {
         "[program:a]\ncommand={actor} print 'from a' wait\nstartsecs=0\n\
          [program:b]\ncommand={actor} print 'from b' wait\nstartsecs=0\n",
     );
+    process(&world, "a");
+    process(&world, "b");
     let follower = follow(&world, &["a", "b"], "from a");
     follower.wait_line("from b", world.deadline());
     let mut lines: Vec<String> = follower.log().lines().map(String::from).collect();

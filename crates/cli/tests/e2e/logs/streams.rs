@@ -84,7 +84,10 @@ fn none_keeps_nothing_and_blocks_nobody() {
     world.until_fact("it wrote all", || world.path("through").exists().then_some(()));
     let end = world.supers(&["logs", "a"]);
     assert_ne!(end.code, 0, "{end:?}");
-    assert!(end.stdout.is_empty() && !end.stderr.is_empty(), "{end:?}");
+    assert_eq!(
+        (end.stdout.as_str(), end.stderr.as_str()),
+        ("", "supers: a has no log of its standard output\n")
+    );
     let names: Vec<_> = std::fs::read_dir(world.path("tmp")).unwrap().flatten().collect();
     assert!(names.is_empty(), "{names:?}");
 }
