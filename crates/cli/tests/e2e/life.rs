@@ -61,12 +61,33 @@ fn a_oneshot_stops_at_the_first_failure_that_counts() {
 #[test]
 fn exec_stop_comes_before_the_signal() {
     let mut w = world();
+    let a = actor(&w);
+    let gate = w.path("gate").display().to_string();
+    let main = "on USR1 print asked on TERM exit 9 print up wait";
+    let more = format!("ExecStop=/bin/kill -USR1 $MAINPID\nExecStop={a} print waiting wait-file {gate}");
+    unit(&w, "slow", main, &more);
+    w.superd();
+    until_printed(&w, "slow", "up");
+    let slow = process(&w, "slow");
+    w.supers_ok(&["stop", "slow", "--no-wait"]);
+    let log = until_printed(&w, "slow", "waiting");
+    assert_eq!(log, "up\nasked\nwaiting\n", "one command after the other");
+    assert_eq!((w.status().state("slow"), slow.lives()), ("STOPPING", true), "no signal yet");
+    w.write("gate", "");
+    let end = w.until("it is down", |s| s.state("slow") == "STOPPED");
+    assert_eq!(end.get("slow")["exit"], 9);
+}
+
+#[test]
+fn who_ends_by_exec_stop_meets_no_signal() {
+    let mut w = world();
+    let a = actor(&w);
     let main = "on USR1 exit 0 on TERM exit 9 print up wait";
-    unit(&w, "polite", main, "ExecStop=/bin/kill -USR1 $MAINPID");
+    // The second command waits for ever, as a stop command waits for the end it has asked for.
+    unit(&w, "polite", main, &format!("ExecStop=/bin/kill -USR1 $MAINPID\nExecStop={a} wait"));
     w.superd();
     until_printed(&w, "polite", "up");
-    let said = w.supers_ok(&["stop", "polite"]);
-    assert_eq!(said, "polite: stopped\n");
+    assert_eq!(w.supers_ok(&["stop", "polite"]), "polite: stopped\n");
     assert_eq!(w.status().get("polite")["exit"], 0, "USR1 ended it, not TERM");
 }
 

@@ -1,7 +1,7 @@
 //! `Restart=` and its relatives, and the start limits. With a pause of an hour a restart that was
 //! decided is seen as BACKOFF, so that a whole table is one look.
 
-use crate::common::{log, unit, until_counted, until_state, world};
+use crate::common::{log, unit, until_counted, until_printed, until_state, world};
 use std::fmt::Write as _;
 use supers_testkit::World;
 
@@ -118,6 +118,7 @@ fn a_stop_that_was_asked_for_is_never_answered_with_a_restart() {
     unit(&w, "waiting", "exit 1", &format!("Restart=always\n{HOUR}"));
     w.superd();
     until_state(&w, "waiting", "BACKOFF");
+    until_printed(&w, "always", "up");
     assert_eq!(w.supers_ok(&["stop", "always", "waiting"]).lines().count(), 2);
     let now = w.status();
     assert_eq!((now.state("always"), now.state("waiting")), ("STOPPED", "STOPPED"));

@@ -48,6 +48,7 @@ pub fn step(unit: &mut Unit, event: &Event, cx: &mut Cx<'_>) {
     if event.run().is_some_and(|r| !unit.knows(r)) {
         return;
     }
+    // From here on a fact is about the main run, or about a stop or reload command in progress.
     match event {
         Event::Start { hold, by_hand } => start(unit, *hold, *by_hand, cx),
         Event::Release => release(unit, cx),
@@ -266,7 +267,7 @@ fn climb(unit: &mut Unit, run: RunId, pid: Option<Pid>, phase: Phase, timed_out:
 
 fn spawned(unit: &mut Unit, run: RunId, pid: Pid, cx: &mut Cx<'_>) {
     match unit.state.clone() {
-        State::Starting { run: r, pid: None, index, begun, until } if r == run => {
+        State::Starting { pid: None, index, begun, until, .. } => {
             cx.note(Note::Spawned(pid));
             match cx.spec.kind {
                 Kind::Simple if cx.spec.restart.startsecs.is_zero() => running(unit, run, pid, begun, cx),
@@ -278,7 +279,7 @@ fn spawned(unit: &mut Unit, run: RunId, pid: Pid, cx: &mut Cx<'_>) {
             }
         }
         // The stop came before the process did.
-        State::Stopping { run: r, pid: None, phase, timed_out, .. } if r == run => {
+        State::Stopping { pid: None, phase, timed_out, .. } => {
             cx.note(Note::Spawned(pid));
             climb(unit, run, Some(pid), phase, timed_out, cx);
         }
@@ -305,20 +306,17 @@ fn spawn_failed(unit: &mut Unit, run: RunId, error: &StartError, cx: &mut Cx<'_>
         return reload_ended(unit, Some(Cause::Start(error.clone())), cx);
     }
     match unit.state.clone() {
-        State::Starting { run: r, .. } if r == run => {
+        State::Starting { .. } => {
             cx.note(Note::SpawnFailed(error.clone()));
             failed_start(unit, End::NoStart(error.clone()), cx);
         }
         State::Stopping { run: r, timed_out, .. } if r == run => gone(unit, None, timed_out, cx),
-        State::Stopping { run: r, pid, phase: Phase::Command { aux, index }, timed_out, .. }
-            if aux == run =>
-        {
+        State::Stopping { run: r, pid, phase: Phase::Command { index, .. }, timed_out, .. } => {
             cx.note(Note::CommandFailed(Exe::Stop(index), Cause::Start(error.clone())));
             climb(unit, r, pid, Phase::Signal(0), timed_out, cx);
         }
         State::Stopped { .. }
         | State::Held
-        | State::Starting { .. }
         | State::Running { .. }
         | State::Backoff { .. }
         | State::Stopping { .. }
@@ -334,14 +332,14 @@ fn exited(unit: &mut Unit, run: RunId, pid: Pid, exit: Exit, cx: &mut Cx<'_>) {
         return reload_ended(unit, bad.then_some(Cause::Exit { exit, lived: Duration::ZERO }), cx);
     }
     match unit.state.clone() {
-        State::Starting { run: r, index, begun, .. } if r == run => {
+        State::Starting { index, begun, .. } => {
             main_ended(unit, run, pid, exit, cx);
             match cx.spec.kind {
                 Kind::Simple => start_ended(unit, run, pid, exit, begun, cx),
                 Kind::Oneshot => oneshot_ended(unit, index, pid, exit, begun, cx),
             }
         }
-        State::Running { run: r, begun, .. } if r == run => {
+        State::Running { begun, .. } => {
             main_ended(unit, run, pid, exit, cx);
             let lived = cx.now.mono.since(begun);
             judge(unit, End::Exit { exit, lived }, is_clean(cx.spec, 0, exit), pid, cx);
@@ -353,24 +351,19 @@ fn exited(unit: &mut Unit, run: RunId, pid: Pid, exit: Exit, cx: &mut Cx<'_>) {
             main_ended(unit, run, pid, exit, cx);
             gone(unit, Some(exit), timed_out, cx);
         }
-        State::Stopping { run: r, pid, phase: Phase::Command { aux, index }, next_at, timed_out }
-            if aux == run =>
-        {
+        State::Stopping { run: r, pid, phase: Phase::Command { index, .. }, next_at, timed_out } => {
             stop_command_ended(unit, (r, pid), index, exit, (next_at, timed_out), cx);
         }
-        State::Unknown { run: r, .. } if r == run => {
+        State::Unknown { .. } => {
             main_ended(unit, run, pid, exit, cx);
             enter(unit, State::Stopped { cause: Cause::Asked }, cx);
         }
         State::Stopped { .. }
         | State::Held
-        | State::Starting { .. }
-        | State::Running { .. }
         | State::Backoff { .. }
         | State::Stopping { .. }
         | State::Exited { .. }
-        | State::Fatal { .. }
-        | State::Unknown { .. } => {}
+        | State::Fatal { .. } => {}
     }
 }
 

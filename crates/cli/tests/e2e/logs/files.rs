@@ -80,6 +80,21 @@ fn last_words_are_stored_before_the_end_is_told() {
     }
 }
 
+/// The daemon itself reads them in the moment in which it publishes the end.
+#[test]
+fn a_failed_start_shows_the_very_last_lines() {
+    let world = world(
+        "[program:a]\ncommand={actor} spew 300KiB spew-lines 12 exit 4\nautostart=false\nstartretries=0\n\
+         stdout_logfile={root}/a.log\n",
+    );
+    let expected: Vec<String> = (3..=12).map(|n| format!("  | line {n}")).collect();
+    for _ in 0..30 {
+        let end = world.supers(&["start", "a"]);
+        let tail: Vec<&str> = end.stderr.lines().filter(|l| l.starts_with("  | ")).collect();
+        assert_eq!(tail, expected, "{end:?}");
+    }
+}
+
 #[test]
 fn every_run_of_a_crashing_program_leaves_its_line() {
     let world = world(
