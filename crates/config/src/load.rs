@@ -148,6 +148,11 @@ impl Loader<'_> {
             Ok(patterns) => patterns.into_iter().for_each(|(place, p)| self.include(&place, &p)),
             Err(fault) => self.fatal(fault),
         }
+        if self.doc.is_empty() && self.req.personality == Personality::Superd {
+            // Most likely an editor has just emptied it: a reload now must not remove every program.
+            let fault = Fault::new(&Place::whole(&file), "the file holds no section");
+            self.fatal(fault.hint("a program is a section [program:NAME] with a command="));
+        }
         if self.req.personality == Personality::Supervisord && self.doc.section("supervisord").is_none() {
             let text = ".ini file does not include supervisord section";
             self.fatal(Fault::new(&Place::whole(&file), text));

@@ -163,3 +163,15 @@ fn an_empty_folder_and_a_missing_one() {
     assert!(loaded.fatal);
     assert_eq!(world.findings(&loaded), "DIR: error: the folder cannot be read: No such file or directory");
 }
+
+#[test]
+fn an_emptied_main_file_removes_nothing() {
+    for text in ["", "\n\n", "; only a remark\n"] {
+        let world = World::new(&[("s.conf", text)]);
+        let loaded = world.file("s.conf");
+        assert!(loaded.fatal, "{text:?}");
+        assert!(world.findings(&loaded).contains("the file holds no section"), "{text:?}");
+    }
+    let world = World::new(&[("s.conf", "[supervisord]\n")]);
+    assert!(!world.file("s.conf").fatal, "no program is a wish");
+}

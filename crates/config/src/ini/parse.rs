@@ -42,6 +42,11 @@ pub(crate) struct Entry {
 }
 
 impl Doc {
+    /// Nothing but blanks and comments was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sections.is_empty()
+    }
+
     /// The section with this name.
     pub(crate) fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|s| s.name == name)
