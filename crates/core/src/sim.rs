@@ -282,7 +282,6 @@ impl Sim {
         let now = self.time();
         let mut deeds = core::mem::take(&mut self.deeds);
         f(&mut self.fleet, now, &mut deeds);
-        self.fleet.take_dirty();
         for deed in deeds.drain(..) {
             self.carry_out(deed);
         }
