@@ -50,7 +50,13 @@ impl World {
     /// The same with programs from elsewhere.
     pub fn with(bins: Bins) -> World {
         // Not below TMPDIR, which may be long: a socket's path has 107 bytes at most.
-        let root = tempfile::Builder::new().prefix("sw").tempdir_in("/tmp").expect("a temporary folder");
+        World::below(Path::new("/tmp"), bins)
+    }
+
+    /// The same below another folder (measurements want one in memory). Socket paths are short, so the
+    /// folder's name must be.
+    pub fn below(folder: &Path, bins: Bins) -> World {
+        let root = tempfile::Builder::new().prefix("sw").tempdir_in(folder).expect("a temporary folder");
         // Programs that run as another user must get through.
         set_mode(root.path(), 0o755);
         let units = root.path().join("units");

@@ -21,7 +21,7 @@ pub(super) fn measure(rig: &Rig, plan: &Plan) -> Result<Vec<Row>, String> {
 
 /// CPU seconds of the read and write loop.
 fn floor(rig: &Rig, mebibytes: u32) -> Result<f64, String> {
-    let world = rig.world();
+    let world = rig.world_in(std::path::Path::new("/tmp"));
     let mut pump = Command::new(rig.floor("pump"));
     pump.arg(world.path("log")).args(["52428800", "3"]).arg(rig.floor("writer")).arg(mebibytes.to_string());
     let text = sh::output(&mut pump)?;
@@ -31,7 +31,7 @@ fn floor(rig: &Rig, mebibytes: u32) -> Result<f64, String> {
 
 /// CPU seconds of keeper and daemon, and the number of the last line stored.
 fn ours(rig: &Rig, mebibytes: u32) -> Result<(f64, Option<u64>), String> {
-    let mut world = rig.world();
+    let mut world = rig.world_in(std::path::Path::new("/tmp"));
     world.ini(&format!(
         "{MAIN}[program:w]\ncommand={} {mebibytes}\nautostart=false\nautorestart=false\nstartsecs=0\nredirect_stderr=true\n\
          stdout_logfile={{root}}/w.log\nstdout_logfile_maxbytes=50MB\nstdout_logfile_backups=3\n",

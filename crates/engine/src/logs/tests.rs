@@ -1,4 +1,6 @@
 //! The pump with real FIFOs and files.
+//!
+//! Long because: one rig serves all tests of the pump.
 
 use super::*;
 use bstr::BString;
