@@ -2,7 +2,7 @@
 //!
 //! A pidfd wakes the daemon when its process has ended. Alone, the daemon is the parent and looks at
 //! the zombie itself. Below a keeper every process is the keeper's child, and the keeper keeps the
-//! zombie until [`Family::settle`]; the daemon reads how it ended from the zombie's own stat line, one
+//! zombie until `Family::settle`; the daemon reads how it ended from the zombie's own stat line, one
 //! hop less than through the keeper. That line shows 0 to whoever may not see it, so a 0 is not
 //! believed: for those the keeper is asked. The keeper also tells of each end by itself; what is known
 //! already is dropped.

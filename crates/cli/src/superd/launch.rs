@@ -16,7 +16,7 @@ use supers_config::Personality;
 use supers_config::places::Places;
 use supers_os::process;
 
-/// argv[0] of the keeper role.
+/// `argv[0]` of the keeper role.
 pub(super) const KEEPER_NAME: &str = "super-keeper";
 /// Somebody else runs this configuration.
 const EXIT_TAKEN: i32 = 1;

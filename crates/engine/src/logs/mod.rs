@@ -1,11 +1,11 @@
 //! The logs thread: everything between a program's standard output and the file it ends in.
 //!
-//! A program writes into a named FIFO that the daemon holds open at both ends ([`fifo`]), so it never
-//! meets a broken pipe. The pump ([`pump`]) *splices* the bytes into the log file ([`file`]): they leave
+//! A program writes into a named FIFO that the daemon holds open at both ends (`fifo`), so it never
+//! meets a broken pipe. The pump (`pump`) *splices* the bytes into the log file (`file`): they leave
 //! the FIFO only as they enter the file, so no crash of the daemon loses one. Files are rotated on line
-//! boundaries ([`rotate`]). Whatever is no plain regular file, or must be transformed, goes by read and
-//! write ([`device`], [`ansi`]). Readers see one endless stream with offsets that survive rotation
-//! ([`reader`]).
+//! boundaries (`rotate`). Whatever is no plain regular file, or must be transformed, goes by read and
+//! write (`device`, `ansi`). Readers see one endless stream with offsets that survive rotation
+//! (`reader`).
 //!
 //! Streams that name the same file share one sink. Their lines are kept whole as far as can be: half a
 //! line waits a few milliseconds for its rest.
@@ -18,8 +18,8 @@
 //! *Tested* with real FIFOs and numbered lines (`tests.rs`, `rotate_tests.rs`).
 //!
 //! Queues: commands (bounded by the callers: a unit has at most one attach, drain, clear or detach
-//! under way); facts ([`FACTS`], what does not fit waits in order, counted in
-//! [`Logs::deferred_facts`]); deleted backups waiting to be freed ([`undertaker`]; freed in line when
+//! under way); facts (`FACTS`, what does not fit waits in order, counted in
+//! `Logs::deferred_facts`); deleted backups waiting to be freed (`undertaker`; freed in line when
 //! full); bytes for a device that does not take them (one read, then the FIFO is left alone).
 
 mod ansi;
