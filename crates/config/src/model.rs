@@ -215,6 +215,11 @@ impl LogLevel {
         (LogLevel::Blather, "blather", "BLAT", 3),
     ];
 
+    /// The four letters of a log line.
+    pub fn letters(self) -> &'static str {
+        LogLevel::ALL.iter().find(|row| row.0 == self).map_or("INFO", |row| row.2)
+    }
+
     /// The level with this word, in any case.
     pub fn parse(word: &str) -> Option<LogLevel> {
         LogLevel::ALL.iter().find(|row| row.1.eq_ignore_ascii_case(word)).map(|row| row.0)

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supers_config::places::Places;
-use supers_config::{Choice, Loaded, LogLevel, Personality, Settings, Severity};
+use supers_config::{Choice, Loaded, Personality, Settings, Severity};
 use supers_core::spec::Resource;
 use supers_core::time::Wall;
 use supers_engine::environ::Daemon as ChildEnv;
@@ -336,24 +336,12 @@ fn main_log(
     };
     let copy = !args.daemon && !settings.silent;
     let stdout = if copy { Some(dup(io::stdout().as_fd())?) } else { None };
-    let level = level(settings.loglevel);
+    let level = settings.loglevel;
     let (max, backups) = (settings.logfile_maxbytes, settings.logfile_backups);
     MainLog::open(path.as_deref(), max, backups, level, stdout).map_err(|e| {
         let path = path.unwrap_or_default();
         Stop::usage(format!("cannot open the log {}: {}", path.display(), supers_os::error_text(&e)))
     })
-}
-
-fn level(level: LogLevel) -> Level {
-    match level {
-        LogLevel::Critical => Level::Critical,
-        LogLevel::Error => Level::Error,
-        LogLevel::Warn => Level::Warn,
-        LogLevel::Info => Level::Info,
-        LogLevel::Debug => Level::Debug,
-        LogLevel::Trace => Level::Trace,
-        LogLevel::Blather => Level::Blather,
-    }
 }
 
 fn clean_auto_logs(settings: &Settings) {

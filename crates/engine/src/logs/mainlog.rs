@@ -14,39 +14,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+pub use supers_config::LogLevel as Level;
 use supers_core::time::Wall;
 use supers_os::clock::local_time;
 
 /// A write of this many bytes to a pipe that poll(2) calls writable does not wait.
 const CALM_WRITE: usize = 4096;
-
-/// How important a line is, most important first (supervisor-contract 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Level {
-    Critical,
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-    Blather,
-}
-
-impl Level {
-    /// The four letters of the line.
-    pub fn word(self) -> &'static str {
-        match self {
-            Level::Critical => "CRIT",
-            Level::Error => "ERRO",
-            Level::Warn => "WARN",
-            Level::Info => "INFO",
-            Level::Debug => "DEBG",
-            Level::Trace => "TRAC",
-            Level::Blather => "BLAT",
-        }
-    }
-}
 
 /// The daemon's own log: a file that is rotated by size, and a copy on a terminal.
 pub struct MainLog {
@@ -138,7 +111,7 @@ impl MainLog {
 
 fn format_line(line: &mut String, level: Level, now: Wall, text: &str) {
     let t = local_time(now.0);
-    let (ms, word) = (now.0.rem_euclid(1000), level.word());
+    let (ms, word) = (now.0.rem_euclid(1000), level.letters());
     // A String takes everything.
     let _ = writeln!(
         line,
