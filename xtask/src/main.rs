@@ -14,6 +14,7 @@ mod check;
 mod demo;
 mod dist;
 mod mutants;
+mod sanitize;
 mod sh;
 mod test;
 
@@ -34,6 +35,7 @@ cargo xtask COMMAND [OPTIONS]
                            status storm; the dist build unless --release, or binaries that lie in DIR
   dist [--static]          small binaries for shipping; fails when one is larger than 4 MB
   mutants [ARGS]           mutation tests of the core (ARGS go to cargo mutants)
+  sanitize                 tests of os and keeper under AddressSanitizer (needs a nightly toolchain)
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"dist", rest)) => dist::run(rest),
         Some((&"mutants", rest)) => mutants::run(rest),
+        Some((&"sanitize", rest)) => sanitize::run(rest),
         Some((&("help" | "-h" | "--help"), _)) => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
