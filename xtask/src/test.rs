@@ -8,12 +8,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A program that tests run, and the Debian packages that bring it; the first that exists is taken.
-const NEEDED: [(&str, &[&str]); 5] = [
+const NEEDED: [(&str, &[&str]); 8] = [
     ("cc", &["gcc"]),
     ("curl", &["curl"]),
+    ("ip", &["iproute2"]),
     ("nginx", &["nginx-light", "nginx"]),
     ("python3", &["python3"]),
     ("redis-server", &["redis-server"]),
+    ("setpriv", &["util-linux"]),
+    ("unshare", &["util-linux"]),
 ];
 
 /// Asked by Debian's packages before they start a service at installation; 101 means no.
