@@ -63,6 +63,21 @@ pub struct Order {
     pub wait: bool,
     /// Give up waiting (not the job) after this many milliseconds.
     pub timeout_ms: Option<u64>,
+    /// Whose rules.
+    #[serde(default)]
+    pub rules: Rules,
+}
+
+/// What an order means in detail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rules {
+    /// Starts use the files' present text; a program that counts as RUNNING at once is watched for a moment
+    /// before its start is called good.
+    #[default]
+    Supers,
+    /// Starts use the description as it was loaded; RUNNING is good enough (supervisor-contract 10).
+    Supervisor,
 }
 
 /// What can be done to a unit.

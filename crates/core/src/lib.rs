@@ -16,9 +16,11 @@
 extern crate alloc;
 
 pub mod control;
+pub mod event;
 pub mod exit;
 pub mod fleet;
 pub mod ids;
+pub mod inside;
 pub mod proc;
 pub mod signal;
 pub mod sim;

@@ -2,12 +2,13 @@
 
 use crate::exit::Exit;
 use crate::ids::{Pid, RunId, UnitId};
-use crate::proc::{Cause, State};
+use crate::proc::{Cause, State, Trouble};
 use crate::spec::Spec;
 use crate::time::{Now, Wall};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bstr::BString;
 use serde::{Deserialize, Serialize};
 
 /// Units per chunk: a change copies one chunk of pointers, the others are shared.
@@ -20,8 +21,19 @@ pub struct Snapshot {
     pub turn: u64,
     /// Slots by [`UnitId`], in chunks; a removed unit leaves `None`.
     pub chunks: Vec<Arc<[Option<Arc<UnitView>>]>>,
+    /// All groups, by name; also those without a unit.
+    pub groups: Arc<[Group]>,
     /// The daemon is on its way down.
     pub stopping: bool,
+}
+
+/// A group of units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Lower starts first, stops last.
+    pub priority: i32,
 }
 
 /// One unit at one moment.
@@ -51,6 +63,10 @@ pub struct UnitView {
     pub restarts: u32,
     /// Names of the units it waits for.
     pub waits_for: Vec<String>,
+    /// What went wrong last, until the next spawn.
+    pub trouble: Option<Trouble>,
+    /// Paths of the logs of standard output and error; empty when there is none.
+    pub logs: Arc<[BString; 2]>,
 }
 
 /// Where a description stands; text only, not compared by a reload.

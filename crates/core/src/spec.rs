@@ -42,9 +42,56 @@ pub struct Spec {
     pub output: Output,
     /// Relations to other units, by unit name.
     pub order: Order,
+    /// It listens to events; all units of its group with this form one pool.
+    pub listener: Option<Listener>,
+    /// Its standard input is this listening socket, shared by all units of its program.
+    pub socket: Option<SharedSocket>,
+    /// The file's own `serverurl`, for who asks; what the child gets is in its environment.
+    pub server_url: Option<String>,
     /// Set when the description is broken: the unit is shown, never runs, and this is the reason
     /// (with file and line).
     pub refused: Option<String>,
+}
+
+/// What a pool of event listeners wants (supervisor-contract 4, 11, 12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The types it subscribes to, families included, as the file has them.
+    pub events: Vec<crate::event::Kind>,
+    /// Events that wait while no process of the pool is ready; then the oldest is dropped.
+    pub buffer_size: u32,
+    /// The ancestor's Python function for results; kept for comparison, only its default has a meaning here.
+    pub result_handler: String,
+}
+
+/// A listening socket that the daemon binds and its children share (`[fcgi-program:x]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedSocket {
+    /// Where.
+    pub address: SocketAddress,
+    /// Connections that may wait; `None` is the system's maximum.
+    pub backlog: Option<u32>,
+}
+
+/// Where a shared socket listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketAddress {
+    /// `unix:///path`.
+    Unix {
+        /// Absolute path.
+        path: BString,
+        /// `user` or `user:group`, names or numbers.
+        owner: Option<String>,
+        /// Mode of the file.
+        mode: u32,
+    },
+    /// `tcp://host:port`.
+    Tcp {
+        /// Host name or address without brackets; empty is all addresses.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
 }
 
 /// When a start counts as done.
@@ -285,6 +332,12 @@ pub struct Sink {
     pub backups: u32,
     /// Remove ANSI escape sequences.
     pub strip_ansi: bool,
+    /// Text between the capture tokens is an event and no output; so many bytes of it. 0: no capture.
+    pub capture_max: u64,
+    /// Each piece of output is an event.
+    pub events: bool,
+    /// Each line goes to syslog too.
+    pub syslog: bool,
 }
 
 /// What takes the bytes of a stream.
@@ -370,7 +423,15 @@ impl Default for Context {
 impl Default for Sink {
     /// Dropped output, with the contract's sizes for when a target is set.
     fn default() -> Self {
-        Sink { target: Target::Null, max_bytes: 50 << 20, backups: 10, strip_ansi: false }
+        Sink {
+            target: Target::Null,
+            max_bytes: 50 << 20,
+            backups: 10,
+            strip_ansi: false,
+            capture_max: 0,
+            events: false,
+            syslog: false,
+        }
     }
 }
 
@@ -400,6 +461,9 @@ impl Spec {
             context: Context::default(),
             output: Output::default(),
             order: Order::default(),
+            listener: None,
+            socket: None,
+            server_url: None,
             refused: None,
         }
     }

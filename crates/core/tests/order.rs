@@ -66,7 +66,7 @@ fn after_waits_until_the_other_is_up() {
         +10s => -
         spawned db => -
         ? => web=held top=held db=STARTING
-        => web spawn
+        +1s => web spawn
         ? => web=STARTING top=held db=RUNNING
         spawned web => top spawn
         ",

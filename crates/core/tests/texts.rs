@@ -9,7 +9,7 @@ use common::fleet::Stage;
 use common::{ini, ms, secs, service, sig, time};
 use std::sync::Arc;
 use std::time::Duration;
-use supers_core::control::{Order, Refusal, Verb};
+use supers_core::control::{Order, Refusal, Rules, Verb};
 use supers_core::exit::{Exit, StartError};
 use supers_core::ids::{Pid, UnitId};
 use supers_core::proc::Cause;
@@ -148,7 +148,8 @@ fn orders_and_refusals() {
     for verb in [Verb::Signal(99), Verb::Start, Verb::Stop, Verb::Restart, Verb::Reload] {
         assert_eq!(verb.signal(), None);
     }
-    let order = |timeout_ms| Order { verb: Verb::Start, names: vec![], wait: true, timeout_ms };
+    let order =
+        |timeout_ms| Order { verb: Verb::Start, names: vec![], wait: true, timeout_ms, rules: Rules::Supers };
     assert_eq!(order(Some(1500)).timeout(), Some(ms(1500)));
     assert_eq!(order(None).timeout(), None);
     let text = || "the reason".to_string();
@@ -187,6 +188,8 @@ fn published(stage: &Stage) -> UnitView {
         run: unit.run,
         restarts: unit.restarts,
         waits_for: stage.fleet.waits_for(id),
+        trouble: unit.trouble.clone(),
+        logs: Arc::default(),
     }
 }
 
@@ -318,7 +321,8 @@ fn a_snapshot_is_found_by_slot() {
     let stage = Stage::new([ini("web")]);
     let unit = Arc::new(published(&stage));
     let chunk = |n: usize| (0..64).map(|i| (i == n).then(|| unit.clone())).collect::<Vec<_>>().into();
-    let snapshot = Snapshot { turn: 1, chunks: vec![chunk(3), chunk(0)], stopping: false };
+    let snapshot =
+        Snapshot { turn: 1, chunks: vec![chunk(3), chunk(0)], groups: Arc::default(), stopping: false };
     assert_eq!(snapshot.units().count(), 2);
     for (slot, there) in
         [(0, false), (3, true), (4, false), (63, false), (64, true), (65, false), (128, false)]

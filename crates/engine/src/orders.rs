@@ -6,7 +6,7 @@ use crate::sources::{Fresh, findings, wanted};
 use crate::tickets::{RowMsg, Waiting, ticket};
 use std::collections::BTreeSet;
 use supers_config::Loaded;
-use supers_core::control::{Caller, NewUnit, Order, Outcome, PlanItem, PlanView, Refusal, Row, Verb};
+use supers_core::control::{Caller, NewUnit, Order, Outcome, PlanItem, PlanView, Refusal, Row, Rules, Verb};
 use supers_core::fleet::{Plan, plan, select};
 use supers_core::ids::{Pid, UnitId};
 use supers_core::proc::{Event, Want};
@@ -322,7 +322,13 @@ impl Engine {
 }
 
 fn start_order(name: &str) -> Order {
-    Order { verb: Verb::Start, names: vec![name.to_owned()], wait: true, timeout_ms: None }
+    Order {
+        verb: Verb::Start,
+        names: vec![name.to_owned()],
+        wait: true,
+        timeout_ms: None,
+        rules: Rules::Supers,
+    }
 }
 
 /// The name as typed means this unit, or its program or group.

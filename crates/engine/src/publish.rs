@@ -48,7 +48,12 @@ pub(crate) fn publish(board: &Board, fleet: &mut Fleet) -> BTreeSet<UnitId> {
         }
         *chunk = Arc::from(units);
     }
-    board.write(Snapshot { turn: old.turn + 1, chunks, stopping: fleet.is_stopping() });
+    board.write(Snapshot {
+        turn: old.turn + 1,
+        chunks,
+        groups: old.groups.clone(),
+        stopping: fleet.is_stopping(),
+    });
     dirty
 }
 
@@ -67,5 +72,7 @@ fn view(fleet: &Fleet, id: UnitId, slot: &Slot) -> UnitView {
         run: u.run,
         restarts: u.restarts,
         waits_for: fleet.waits_for(id),
+        trouble: u.trouble.clone(),
+        logs: Arc::default(),
     }
 }

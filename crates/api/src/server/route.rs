@@ -3,7 +3,7 @@
 use crate::problem::Detail;
 use crate::wire::{percent_decode, query_pairs};
 use hyper::{Method, Uri};
-use supers_core::control::{LogFrom, LogRequest, Order, Stream, Verb};
+use supers_core::control::{LogFrom, LogRequest, Order, Rules, Stream, Verb};
 use supers_core::signal::Signal;
 
 /// Lines of a log that are shown when the request does not say.
@@ -115,7 +115,7 @@ fn verb_of(word: &str, query: &mut Query) -> Result<Option<Verb>, Detail> {
 fn order(name: &str, verb: Verb, query: &mut Query) -> Result<Order, Detail> {
     let wait = query.flag("wait")?.unwrap_or(true);
     let timeout_ms = query.number("timeout")?.map(|s| s.saturating_mul(1000));
-    Ok(Order { verb, names: vec![name.into()], wait, timeout_ms })
+    Ok(Order { verb, names: vec![name.into()], wait, timeout_ms, rules: Rules::Supers })
 }
 
 fn logs(name: &str, query: &mut Query) -> Result<LogRequest, Detail> {

@@ -37,6 +37,7 @@ async fn rows_and_refusals() {
         names: names.iter().map(|n| n.to_string()).collect(),
         wait: true,
         timeout_ms: Some(9),
+        rules: Rules::Supers,
     };
     let mut rows = r.order(Caller::default(), order(&["db", "x"])).await.unwrap();
     assert_eq!(rows.next().await.unwrap(), Some(failed));

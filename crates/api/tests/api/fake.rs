@@ -176,7 +176,7 @@ impl Control for Fake {
 
     fn order(&self, caller: Caller, order: Order) -> Answer<'_, Box<dyn Rows>> {
         Box::pin(async move {
-            let Order { verb, names, wait, timeout_ms } = &order;
+            let Order { verb, names, wait, timeout_ms, rules: _ } = &order;
             self.note(format!("{}: {verb:?} {names:?} wait={wait} timeout={timeout_ms:?}", caller.door))?;
             let scripted = self.rows.lock().unwrap().pop_front();
             scripted.map_or_else(|| self.ready(&order), Ok).map(boxed)

@@ -6,7 +6,7 @@ use super::term::{Cell, Tone, clean, table};
 use super::{Context, caller};
 use clap::Args;
 use std::fmt::Write as _;
-use supers_core::control::{Control, Order, PlanItem, PlanView, Verb};
+use supers_core::control::{Control, Order, PlanItem, PlanView, Rules, Verb};
 
 /// Apply what changed in the configuration; with names, tell these programs to reload
 ///
@@ -23,7 +23,13 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
         if !self.names.is_empty() {
-            let order = Order { verb: Verb::Reload, names: self.names, wait: true, timeout_ms: None };
+            let order = Order {
+                verb: Verb::Reload,
+                names: self.names,
+                wait: true,
+                timeout_ms: None,
+                rules: Rules::Supers,
+            };
             return send(context, order).await;
         }
         let plan = context.connect().await?.reload(caller(), self.dry_run).await?;

@@ -6,7 +6,7 @@ use super::term::{Tone, clean};
 use super::{Context, caller};
 use clap::Args;
 use supers_api::select::{Verdict, verdict};
-use supers_core::control::{Answer, Control, Order, Outcome, Row, Rows, Verb};
+use supers_core::control::{Answer, Control, Order, Outcome, Row, Rows, Rules, Verb};
 use supers_core::signal::Signal;
 
 /// Names and patience.
@@ -46,7 +46,8 @@ impl Wish {
     /// Orders `verb` for all names.
     pub(super) async fn carry_out(self, verb: Verb, context: &mut Context<'_>) -> Result<Exit, Failure> {
         let Patience { no_wait, timeout } = self.patience;
-        let order = Order { verb, names: self.names, wait: !no_wait, timeout_ms: timeout };
+        let order =
+            Order { verb, names: self.names, wait: !no_wait, timeout_ms: timeout, rules: Rules::Supers };
         send(context, order).await
     }
 }

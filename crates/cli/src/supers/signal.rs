@@ -4,7 +4,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::rows::send;
 use clap::Args;
-use supers_core::control::{Order, Verb};
+use supers_core::control::{Order, Rules, Verb};
 
 /// Send a signal to the main processes of programs
 ///
@@ -27,6 +27,7 @@ fn number(text: &str) -> Result<i32, String> {
 impl Signal {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
         let verb = Verb::Signal(self.signal);
-        send(context, Order { verb, names: self.names, wait: true, timeout_ms: None }).await
+        send(context, Order { verb, names: self.names, wait: true, timeout_ms: None, rules: Rules::Supers })
+            .await
     }
 }

@@ -335,6 +335,7 @@ fn sink(shared: &Shared<'_>, f: &mut Fields<'_>, stream: &str, scope: &Scope, ou
         max_bytes: f.get(&key("logfile_maxbytes"), scope, 50 << 20, value::byte_size),
         backups: f.get(&key("logfile_backups"), scope, 10, value::natural),
         strip_ansi: shared.settings.strip_ansi,
+        ..Sink::default()
     }
 }
 

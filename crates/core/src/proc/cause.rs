@@ -57,6 +57,17 @@ pub enum Cause {
     LeftRunning(Option<Pid>),
 }
 
+/// What went wrong at the last start or run, as Supervisor keeps it in `spawnerr` (supervisor-contract 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It ended before `startsecs`.
+    TooQuick,
+    /// It ended with a code that is not expected; -1 for a signal.
+    BadExit(i32),
+    /// It could not be started.
+    Start(StartError),
+}
+
 /// `350 ms`, `5 s`, `2 min 5 s`, `3 h 2 min`, `4 d 1 h`: two units at most.
 pub(crate) struct Span(pub(crate) Duration);
 

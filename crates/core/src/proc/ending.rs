@@ -1,7 +1,7 @@
 //! What the end of a run means: whether there is another, and when.
 
 use super::step::{Cx, enter, launch};
-use super::{Cause, Note, State, Unit, Want};
+use super::{Cause, Note, State, Trouble, Unit, Want};
 use crate::exit::{Exit, StartError};
 use crate::ids::Pid;
 use crate::spec::{Curve, Spec, When};
@@ -28,6 +28,9 @@ pub(super) fn judge(unit: &mut Unit, end: End, clean: bool, pid: Pid, cx: &mut C
         End::NoStart(e) => (Exit::Unknown, Cause::Start(e)),
     };
     cx.note(Note::Exited { exit, expected: clean, pid });
+    if !clean {
+        unit.trouble = Some(Trouble::BadExit(exit.number().map_or(-1, |n| n.max(-1))));
+    }
     enter(unit, State::Exited { exit, expected: clean, cause: cause.clone() }, cx);
     if again {
         again_after(unit, cx.spec.restart.delay, cause, cx);

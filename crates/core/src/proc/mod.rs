@@ -7,7 +7,7 @@ mod cause;
 mod ending;
 mod step;
 
-pub use cause::Cause;
+pub use cause::{Cause, Trouble};
 pub use step::{Cx, step};
 
 use crate::control::Verb;
@@ -45,7 +45,7 @@ pub enum State {
         pid: Option<Pid>,
         /// Which command of a oneshot.
         index: usize,
-        /// When the spawn was ordered.
+        /// When the process was there (until then: when its spawn was ordered).
         begun: Mono,
         /// When it counts as started (simple), or has taken too long (oneshot).
         until: Option<Mono>,
@@ -56,7 +56,7 @@ pub enum State {
         run: RunId,
         /// The main process.
         pid: Pid,
-        /// When the spawn was ordered.
+        /// When the process was there.
         begun: Mono,
     },
     /// Waiting before the next try.
@@ -428,6 +428,8 @@ pub struct Unit {
     pub started: Option<Wall>,
     /// When the last run ended.
     pub ended: Option<Wall>,
+    /// What went wrong last, until the next spawn (Supervisor's `spawnerr`).
+    pub trouble: Option<Trouble>,
 }
 
 impl Unit {
@@ -445,6 +447,7 @@ impl Unit {
             since: now,
             started: None,
             ended: None,
+            trouble: None,
         }
     }
 

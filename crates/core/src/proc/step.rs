@@ -1,7 +1,7 @@
 //! The life of one unit, decided.
 
 use super::ending::{End, failed_start, judge};
-use super::{Action, Cause, Event, Exe, Note, Phase, State, Unit, Want};
+use super::{Action, Cause, Event, Exe, Note, Phase, State, Trouble, Unit, Want};
 use crate::control::Verb;
 use crate::exit::{Exit, StartError};
 use crate::ids::{Pid, RunId};
@@ -133,6 +133,7 @@ pub(super) fn launch(unit: &mut Unit, wished: bool, cx: &mut Cx<'_>) {
     };
     unit.run = run;
     unit.started = Some(cx.now.wall);
+    unit.trouble = None;
     enter(unit, State::Starting { run, pid: None, index: 0, begun, until }, cx);
     cx.out.push(Action::Spawn { run, exe: Exe::Main(0) });
 }
@@ -267,8 +268,10 @@ fn climb(unit: &mut Unit, run: RunId, pid: Option<Pid>, phase: Phase, timed_out:
 
 fn spawned(unit: &mut Unit, run: RunId, pid: Pid, cx: &mut Cx<'_>) {
     match unit.state.clone() {
-        State::Starting { pid: None, index, begun, until, .. } => {
+        State::Starting { pid: None, index, until, .. } => {
             cx.note(Note::Spawned(pid));
+            // Its life counts from here, not from the wish.
+            let begun = cx.now.mono;
             match cx.spec.kind {
                 Kind::Simple if cx.spec.restart.startsecs.is_zero() => running(unit, run, pid, begun, cx),
                 Kind::Simple => {
@@ -308,6 +311,7 @@ fn spawn_failed(unit: &mut Unit, run: RunId, error: &StartError, cx: &mut Cx<'_>
     match unit.state.clone() {
         State::Starting { .. } => {
             cx.note(Note::SpawnFailed(error.clone()));
+            unit.trouble = Some(Trouble::Start(error.clone()));
             failed_start(unit, End::NoStart(error.clone()), cx);
         }
         State::Stopping { run: r, timed_out, .. } if r == run => gone(unit, None, timed_out, cx),
@@ -387,6 +391,7 @@ fn start_ended(unit: &mut Unit, run: RunId, pid: Pid, exit: Exit, begun: Mono, c
         judge(unit, End::Exit { exit, lived }, is_clean(cx.spec, 0, exit), pid, cx);
     } else if cx.spec.restart.retry.is_some() {
         cx.note(Note::Exited { exit, expected: false, pid });
+        unit.trouble = Some(Trouble::TooQuick);
         failed_start(unit, End::Exit { exit, lived }, cx);
     } else {
         judge(unit, End::Exit { exit, lived }, is_clean(cx.spec, 0, exit), pid, cx);

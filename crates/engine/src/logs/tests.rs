@@ -28,7 +28,7 @@ pub(super) fn bytes_of(path: &Path) -> BString {
 /// One file for standard output; standard error is dropped.
 pub(super) fn to_file(path: &Path, max_bytes: u64, backups: u32) -> Output {
     let target = Target::File(bytes_of(path));
-    Output { stdout: Sink { target, max_bytes, backups, strip_ansi: false }, stderr: Some(Sink::default()) }
+    Output { stdout: Sink { target, max_bytes, backups, ..Sink::default() }, stderr: Some(Sink::default()) }
 }
 
 /// Both streams in one file.

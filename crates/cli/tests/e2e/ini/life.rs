@@ -28,8 +28,8 @@ fn startsecs_is_the_life_that_counts_as_a_start() {
     );
     let (spawned, success) = (moments(&world, "spawned: 'a'")[0], moments(&world, "success: a")[0]);
     let span = gaps(&[spawned, success])[0];
-    // Counted from the moment at which the start was decided, a little before the line.
-    assert!((900..5000).contains(&span), "{span} ms");
+    // Counted from the spawn; the two clocks and the line's milliseconds may differ a little.
+    assert!((990..5000).contains(&span), "{span} ms");
 }
 
 #[test]

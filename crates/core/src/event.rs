@@ -1,0 +1,331 @@
+//! What happens, for whoever listens: Supervisor's event types and the text of each, byte for byte
+//! (supervisor-contract 11).
+
+use crate::proc::Word;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// The type of an event. Those before [`Kind::Event`] happen; the others are names for all below them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Kind {
+    ProcessStateStopped,
+    ProcessStateStarting,
+    ProcessStateRunning,
+    ProcessStateBackoff,
+    ProcessStateStopping,
+    ProcessStateExited,
+    ProcessStateFatal,
+    ProcessStateUnknown,
+    ProcessCommunicationStdout,
+    ProcessCommunicationStderr,
+    ProcessLogStdout,
+    ProcessLogStderr,
+    RemoteCommunication,
+    SupervisorStateChangeRunning,
+    SupervisorStateChangeStopping,
+    Tick5,
+    Tick60,
+    Tick3600,
+    ProcessGroupAdded,
+    ProcessGroupRemoved,
+    Event,
+    ProcessState,
+    ProcessCommunication,
+    ProcessLog,
+    SupervisorStateChange,
+    Tick,
+    ProcessGroup,
+}
+
+impl Kind {
+    /// All, with the name that files and listeners use.
+    pub const ALL: [(Kind, &'static str); 27] = [
+        (Kind::ProcessStateStopped, "PROCESS_STATE_STOPPED"),
+        (Kind::ProcessStateStarting, "PROCESS_STATE_STARTING"),
+        (Kind::ProcessStateRunning, "PROCESS_STATE_RUNNING"),
+        (Kind::ProcessStateBackoff, "PROCESS_STATE_BACKOFF"),
+        (Kind::ProcessStateStopping, "PROCESS_STATE_STOPPING"),
+        (Kind::ProcessStateExited, "PROCESS_STATE_EXITED"),
+        (Kind::ProcessStateFatal, "PROCESS_STATE_FATAL"),
+        (Kind::ProcessStateUnknown, "PROCESS_STATE_UNKNOWN"),
+        (Kind::ProcessCommunicationStdout, "PROCESS_COMMUNICATION_STDOUT"),
+        (Kind::ProcessCommunicationStderr, "PROCESS_COMMUNICATION_STDERR"),
+        (Kind::ProcessLogStdout, "PROCESS_LOG_STDOUT"),
+        (Kind::ProcessLogStderr, "PROCESS_LOG_STDERR"),
+        (Kind::RemoteCommunication, "REMOTE_COMMUNICATION"),
+        (Kind::SupervisorStateChangeRunning, "SUPERVISOR_STATE_CHANGE_RUNNING"),
+        (Kind::SupervisorStateChangeStopping, "SUPERVISOR_STATE_CHANGE_STOPPING"),
+        (Kind::Tick5, "TICK_5"),
+        (Kind::Tick60, "TICK_60"),
+        (Kind::Tick3600, "TICK_3600"),
+        (Kind::ProcessGroupAdded, "PROCESS_GROUP_ADDED"),
+        (Kind::ProcessGroupRemoved, "PROCESS_GROUP_REMOVED"),
+        (Kind::Event, "EVENT"),
+        (Kind::ProcessState, "PROCESS_STATE"),
+        (Kind::ProcessCommunication, "PROCESS_COMMUNICATION"),
+        (Kind::ProcessLog, "PROCESS_LOG"),
+        (Kind::SupervisorStateChange, "SUPERVISOR_STATE_CHANGE"),
+        (Kind::Tick, "TICK"),
+        (Kind::ProcessGroup, "PROCESS_GROUP"),
+    ];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        Kind::ALL.iter().find(|row| row.0 == self).map_or("EVENT", |row| row.1)
+    }
+
+    /// The kind with this name, in any case.
+    pub fn parse(name: &str) -> Option<Kind> {
+        Kind::ALL.iter().find(|row| row.1.eq_ignore_ascii_case(name)).map(|row| row.0)
+    }
+
+    /// The name for a family of kinds that this one belongs to; `EVENT` is above all.
+    pub fn family(self) -> Kind {
+        match self {
+            Kind::ProcessStateStopped
+            | Kind::ProcessStateStarting
+            | Kind::ProcessStateRunning
+            | Kind::ProcessStateBackoff
+            | Kind::ProcessStateStopping
+            | Kind::ProcessStateExited
+            | Kind::ProcessStateFatal
+            | Kind::ProcessStateUnknown => Kind::ProcessState,
+            Kind::ProcessCommunicationStdout | Kind::ProcessCommunicationStderr => Kind::ProcessCommunication,
+            Kind::ProcessLogStdout | Kind::ProcessLogStderr => Kind::ProcessLog,
+            Kind::SupervisorStateChangeRunning | Kind::SupervisorStateChangeStopping => {
+                Kind::SupervisorStateChange
+            }
+            Kind::Tick5 | Kind::Tick60 | Kind::Tick3600 => Kind::Tick,
+            Kind::ProcessGroupAdded | Kind::ProcessGroupRemoved => Kind::ProcessGroup,
+            Kind::RemoteCommunication
+            | Kind::Event
+            | Kind::ProcessState
+            | Kind::ProcessCommunication
+            | Kind::ProcessLog
+            | Kind::SupervisorStateChange
+            | Kind::Tick
+            | Kind::ProcessGroup => Kind::Event,
+        }
+    }
+
+    /// Who subscribes to `wanted` hears of this kind.
+    pub fn is_in(self, wanted: Kind) -> bool {
+        wanted == self || wanted == self.family() || wanted == Kind::Event
+    }
+}
+
+/// Which process an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// Name within the group.
+    pub process: String,
+    /// The group.
+    pub group: String,
+}
+
+/// Which output stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Channel {
+    Stdout,
+    Stderr,
+}
+
+impl Channel {
+    /// `stdout` or `stderr`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Channel::Stdout => "stdout",
+            Channel::Stderr => "stderr",
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// A process changed its state.
+    State {
+        /// Which.
+        who: Who,
+        /// Before.
+        from: Word,
+        /// After.
+        to: Word,
+        /// Failed starts so far, for STARTING and BACKOFF.
+        tries: u32,
+        /// The process; 0 when there is none.
+        pid: i32,
+        /// For EXITED: the end was clean.
+        expected: bool,
+    },
+    /// Text between the capture tokens.
+    Communication {
+        /// Whose.
+        who: Who,
+        /// The process.
+        pid: i32,
+        /// Where it wrote.
+        channel: Channel,
+        /// What it wrote.
+        data: Vec<u8>,
+    },
+    /// A piece of output.
+    Log {
+        /// Whose.
+        who: Who,
+        /// The process.
+        pid: i32,
+        /// Where it wrote.
+        channel: Channel,
+        /// What it wrote.
+        data: Vec<u8>,
+    },
+    /// `sendRemoteCommEvent`.
+    Remote {
+        /// Its type, free text.
+        kind: String,
+        /// Its data.
+        data: String,
+    },
+    /// The daemon is ready.
+    Running,
+    /// The daemon began to shut down.
+    Stopping,
+    /// The wall clock crossed a multiple of the period.
+    Tick {
+        /// 5, 60 or 3600 seconds.
+        period: Period,
+        /// That multiple, Unix seconds.
+        when: i64,
+    },
+    /// A group was added.
+    GroupAdded(String),
+    /// A group was removed.
+    GroupRemoved(String),
+}
+
+/// How often a tick comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Period {
+    Seconds5,
+    Minute,
+    Hour,
+}
+
+impl Period {
+    /// All, shortest first.
+    pub const ALL: [Period; 3] = [Period::Seconds5, Period::Minute, Period::Hour];
+
+    /// In seconds.
+    pub fn seconds(self) -> i64 {
+        match self {
+            Period::Seconds5 => 5,
+            Period::Minute => 60,
+            Period::Hour => 3600,
+        }
+    }
+}
+
+impl Happening {
+    /// Its concrete type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Happening::State { to, .. } => match to {
+                Word::Stopped => Kind::ProcessStateStopped,
+                Word::Starting => Kind::ProcessStateStarting,
+                Word::Running => Kind::ProcessStateRunning,
+                Word::Backoff => Kind::ProcessStateBackoff,
+                Word::Stopping => Kind::ProcessStateStopping,
+                Word::Exited => Kind::ProcessStateExited,
+                Word::Fatal => Kind::ProcessStateFatal,
+                Word::Unknown => Kind::ProcessStateUnknown,
+            },
+            Happening::Communication { channel: Channel::Stdout, .. } => Kind::ProcessCommunicationStdout,
+            Happening::Communication { channel: Channel::Stderr, .. } => Kind::ProcessCommunicationStderr,
+            Happening::Log { channel: Channel::Stdout, .. } => Kind::ProcessLogStdout,
+            Happening::Log { channel: Channel::Stderr, .. } => Kind::ProcessLogStderr,
+            Happening::Remote { .. } => Kind::RemoteCommunication,
+            Happening::Running => Kind::SupervisorStateChangeRunning,
+            Happening::Stopping => Kind::SupervisorStateChangeStopping,
+            Happening::Tick { period: Period::Seconds5, .. } => Kind::Tick5,
+            Happening::Tick { period: Period::Minute, .. } => Kind::Tick60,
+            Happening::Tick { period: Period::Hour, .. } => Kind::Tick3600,
+            Happening::GroupAdded(_) => Kind::ProcessGroupAdded,
+            Happening::GroupRemoved(_) => Kind::ProcessGroupRemoved,
+        }
+    }
+
+    /// The payload as listeners get it. Data that is no UTF-8 is written as Python writes bytes, after
+    /// `Undecodable: `.
+    pub fn payload(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> core::fmt::Result {
+        match self {
+            Happening::State { who, from, to, tries, pid, expected } => {
+                write!(out, "{who} from_state:{}", from.name())?;
+                match to {
+                    Word::Starting | Word::Backoff => write!(out, " tries:{tries}"),
+                    Word::Running | Word::Stopping | Word::Stopped => write!(out, " pid:{pid}"),
+                    Word::Exited => write!(out, " expected:{} pid:{pid}", u8::from(*expected)),
+                    Word::Fatal | Word::Unknown => Ok(()),
+                }
+            }
+            Happening::Communication { who, pid, data, .. } => {
+                writeln!(out, "{who} pid:{pid}")?;
+                write_data(out, data)
+            }
+            Happening::Log { who, pid, channel, data } => {
+                writeln!(out, "{who} pid:{pid} channel:{}", channel.word())?;
+                write_data(out, data)
+            }
+            Happening::Remote { kind, data } => write!(out, "type:{kind}\n{data}"),
+            Happening::Running | Happening::Stopping => Ok(()),
+            Happening::Tick { when, .. } => write!(out, "when:{when}"),
+            Happening::GroupAdded(name) | Happening::GroupRemoved(name) => writeln!(out, "groupname:{name}"),
+        }
+    }
+}
+
+impl core::fmt::Display for Who {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "processname:{} groupname:{}", self.process, self.group)
+    }
+}
+
+fn write_data(out: &mut String, data: &[u8]) -> core::fmt::Result {
+    match core::str::from_utf8(data) {
+        Ok(text) => out.write_str(text),
+        Err(_) => {
+            out.write_str("Undecodable: ")?;
+            write_bytes_literal(out, data)
+        }
+    }
+}
+
+/// Bytes as Python prints them: `b'...'`, with double quotes when only single ones occur inside.
+fn write_bytes_literal(out: &mut String, data: &[u8]) -> core::fmt::Result {
+    let quote = if data.contains(&b'\'') && !data.contains(&b'"') { '"' } else { '\'' };
+    write!(out, "b{quote}")?;
+    for byte in data {
+        match byte {
+            b'\t' => out.write_str("\\t")?,
+            b'\n' => out.write_str("\\n")?,
+            b'\r' => out.write_str("\\r")?,
+            b'\\' => out.write_str("\\\\")?,
+            b'\'' if quote == '\'' => out.write_str("\\'")?,
+            0x20..=0x7e => out.push(char::from(*byte)),
+            _ => write!(out, "\\x{byte:02x}")?,
+        }
+    }
+    out.push(quote);
+    Ok(())
+}
