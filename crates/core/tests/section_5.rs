@@ -33,9 +33,9 @@ fn a_program_lives_and_is_stopped() {
         "
         start => STARTING, spawn
         +3ms spawned => pid 101
-        +996ms => -
+        +999ms => -
         +1ms => RUNNING
-        +1s stop => TERM, STOPPING
+        +997ms stop => TERM, STOPPING
         +1s exits TERM => ended: terminated by SIGTERM, STOPPED
         +99s => -
         ",
@@ -62,13 +62,13 @@ fn startsecs_is_the_border_between_too_quick_and_running() {
 }
 
 #[test]
-fn startsecs_counts_from_the_order_to_spawn() {
+fn startsecs_counts_from_the_spawn() {
     play(
         &ini("web"),
         "
         start => STARTING, spawn
         +900ms spawned => pid 101
-        +99ms => -
+        +999ms => -
         +1ms => RUNNING
         ",
     );

@@ -268,15 +268,15 @@ fn climb(unit: &mut Unit, run: RunId, pid: Option<Pid>, phase: Phase, timed_out:
 
 fn spawned(unit: &mut Unit, run: RunId, pid: Pid, cx: &mut Cx<'_>) {
     match unit.state.clone() {
-        State::Starting { pid: None, index, until, .. } => {
+        State::Starting { pid: None, index, begun, until, .. } => {
             cx.note(Note::Spawned(pid));
-            // Its life counts from here, not from the wish.
-            let begun = cx.now.mono;
+            // A program's life counts from here, not from the wish; a oneshot's from its first command.
+            let born = cx.now.mono;
             match cx.spec.kind {
-                Kind::Simple if cx.spec.restart.startsecs.is_zero() => running(unit, run, pid, begun, cx),
+                Kind::Simple if cx.spec.restart.startsecs.is_zero() => running(unit, run, pid, born, cx),
                 Kind::Simple => {
-                    let until = Some(begun + cx.spec.restart.startsecs);
-                    unit.state = State::Starting { run, pid: Some(pid), index, begun, until };
+                    let until = Some(born + cx.spec.restart.startsecs);
+                    unit.state = State::Starting { run, pid: Some(pid), index, begun: born, until };
                 }
                 Kind::Oneshot => unit.state = State::Starting { run, pid: Some(pid), index, begun, until },
             }
