@@ -2,15 +2,17 @@
 
 use crate::clock;
 use crate::family::{Family, Tidings};
+use crate::groups::{Groups, LastParse, Parsed};
 use crate::handle::{Handle, Identity, Notices};
 use crate::journal::Journal;
 use crate::logs::mainlog::{Level, MainLog};
 use crate::logs::{LogFact, Logs, Streams};
 use crate::orders::{After, Ask};
-use crate::publish::{Board, publish};
-use crate::sources::{Fresh, Load, Sources, wanted};
+use crate::publish::{Board, Extra, publish};
+use crate::sources::{Fresh, Load, Sources};
 use crate::spawner::{self, Done, FileLimits, Spawner};
 use crate::tickets::Tickets;
+use bstr::BString;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,8 +20,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use supers_config::Loaded;
+use supers_core::event::Happening;
 use supers_core::exit::Exit;
 use supers_core::fleet::{Deed, Fleet};
+use supers_core::inside::StdinDone;
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
 use supers_core::signal::Signal;
@@ -54,6 +58,8 @@ pub struct Setup {
     pub load: Load,
     /// Where `add` writes units.
     pub unit_dir: Option<PathBuf>,
+    /// What SIGHUP means.
+    pub hup: Hup,
     /// At shutdown, one group after another.
     pub sequential_stop: bool,
     /// The daemon's own oom_score_adj is not 0.
@@ -64,6 +70,25 @@ pub struct Setup {
     pub identity: Identity,
     /// For `status`.
     pub notices: Notices,
+}
+
+/// What SIGHUP means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hup {
+    /// Read the configuration again and apply what changed.
+    #[default]
+    Reload,
+    /// Stop everything and begin anew (supervisor-contract 1).
+    Restart,
+}
+
+/// How the engine's work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The shutdown is complete.
+    ForGood,
+    /// All is down so that a fresh daemon can begin anew.
+    Again,
 }
 
 /// One life in progress.
@@ -105,6 +130,13 @@ pub struct Engine {
     pub(crate) tickets: Tickets,
     pub(crate) sources: Sources,
     pub(crate) all_down: bool,
+    /// When all is down, a fresh daemon is to take over.
+    pub(crate) again: bool,
+    pub(crate) parsed: LastParse,
+    pub(crate) groups: Groups,
+    /// Paths of each unit's log files, for the snapshot.
+    log_paths: HashMap<UnitId, Arc<[BString; 2]>>,
+    hup: Hup,
     board: Board,
     notices: Notices,
     sequential_stop: bool,
@@ -135,7 +167,7 @@ impl Engine {
         let (logs, log_facts) = setup.logs;
         let spawn_setup = spawner::Setup {
             logs: logs.clone(),
-            daemon: setup.env,
+            daemon: setup.env.clone(),
             method: setup.family.method(),
             report: setup.family.report_fd(),
             reset_oom: setup.reset_oom,
@@ -145,12 +177,15 @@ impl Engine {
         let (sources, fresh) = Sources::new(setup.load, setup.unit_dir);
         let (asks_tx, asks) = mpsc::channel(ASKS);
         let board = Board::default();
+        let parsed = LastParse::new(Parsed::of(&setup.initial));
         let handle = Handle {
             asks: asks_tx,
             board: board.clone(),
             logs: logs.clone(),
             identity: Arc::new(setup.identity),
             notices: setup.notices.clone(),
+            parsed: parsed.clone(),
+            child_env: Arc::new(setup.env),
         };
         // Runs of an earlier daemon under the same keeper have lower numbers.
         let first_run = RunId(u64::from(setup.family.starts()) << 40);
@@ -171,6 +206,11 @@ impl Engine {
             tickets: Tickets::default(),
             sources,
             all_down: false,
+            again: false,
+            parsed,
+            groups: Groups::default(),
+            log_paths: HashMap::new(),
+            hup: setup.hup,
             board,
             notices: setup.notices,
             sequential_stop: setup.sequential_stop,
@@ -178,16 +218,19 @@ impl Engine {
             inputs: Inputs { asks, done, log_facts, fresh },
         };
         engine.family.join_runtime()?;
-        for (spec, origin) in wanted(&setup.initial) {
-            engine.fleet.add(spec, origin, engine.now);
-        }
+        engine.groups_as_parsed();
+        let units = engine.parsed.read();
+        let added = units.wanted.iter().cloned();
+        let ids: Vec<UnitId> =
+            added.filter_map(|(spec, origin)| engine.fleet.add(spec, origin, engine.now)).collect();
         engine.fleet.link();
-        publish(&engine.board, &mut engine.fleet);
+        engine.prepare(&ids);
+        engine.publish();
         Ok((engine, handle))
     }
 
     /// Starts what is to be started, says `ready`, and goes on until the shutdown is complete.
-    pub async fn run(mut self, ready: impl FnOnce()) {
+    pub async fn run(mut self, ready: impl FnOnce()) -> Ended {
         self.now = clock::now();
         self.end_leftovers().await;
         self.now = clock::now();
@@ -207,6 +250,7 @@ impl Engine {
         self.journal.info(self.now, "all processes have ended");
         self.journal.flush();
         self.logs.shutdown();
+        if self.again { Ended::Again } else { Ended::ForGood }
     }
 
     /// Waits for something to happen. Nothing here wakes while nothing is due.
@@ -303,11 +347,16 @@ impl Engine {
         self.fleet.tick(self.now, &mut self.deeds);
         self.perform();
         self.say_who_is_waited_for();
-        let mut changed = publish(&self.board, &mut self.fleet);
+        let mut changed = self.publish();
         changed.append(&mut self.touched);
         self.journal.flush();
         self.tickets.resolve(&self.fleet, &changed, self.now.mono);
         self.tickets.expire(&self.fleet, self.now.mono);
+    }
+
+    fn publish(&mut self) -> BTreeSet<UnitId> {
+        let extra = Extra { groups: self.groups.shown(), logs: &self.log_paths };
+        publish(&self.board, &mut self.fleet, &extra)
     }
 
     fn tidings(&mut self) {
@@ -348,6 +397,11 @@ impl Engine {
             Signal::HUP if self.fleet.is_stopping() => {
                 self.journal.warn(self.now, "ignored SIGHUP: a shutdown is in progress");
             }
+            Signal::HUP if self.hup == Hup::Restart => {
+                self.journal.warn(self.now, "received SIGHUP indicating restart request");
+                self.again = true;
+                self.shut_down();
+            }
             Signal::HUP => {
                 self.journal.warn(self.now, "received SIGHUP indicating reload request");
                 self.sources.read_for(After::Reload { dry_run: false, reply: None });
@@ -361,6 +415,17 @@ impl Engine {
             other => self.journal.info(self.now, format!("received {other}, which means nothing here")),
         }
     }
+
+    /// Makes what units need before their first start.
+    pub(crate) fn prepare(&mut self, _ids: &[UnitId]) {}
+
+    /// Text for a child's standard input.
+    pub(crate) fn write_stdin(&mut self, _unit: UnitId, _bytes: &[u8]) -> StdinDone {
+        StdinDone::Closed
+    }
+
+    /// Something happened that listeners may want to know.
+    pub(crate) fn happen(&mut self, _news: Happening) {}
 
     pub(crate) fn shut_down(&mut self) {
         if !self.fleet.is_stopping() {

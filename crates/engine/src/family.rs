@@ -70,6 +70,12 @@ pub struct Ready {
 }
 
 impl Farewell {
+    /// The keeper starts a fresh daemon as soon as this one is gone. False without a keeper: whoever is alone
+    /// must begin anew by itself.
+    pub fn again(&self) -> bool {
+        self.0.as_ref().is_some_and(|socket| keeper_proto::send(socket.as_fd(), &ToKeeper::Again).is_ok())
+    }
+
     /// The keeper ends with this code as soon as the daemon is gone.
     pub fn say(&self, code: i32) {
         if let Some(socket) = &self.0 {

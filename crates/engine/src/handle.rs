@@ -1,6 +1,8 @@
 //! The engine's side of the one front door: what doors hold instead of the engine.
 
 use crate::clock;
+use crate::environ;
+use crate::groups::LastParse;
 use crate::logs::{LogReader, Logs};
 use crate::orders::{Ask, Reply};
 use crate::publish::Board;
@@ -31,6 +33,8 @@ pub struct Identity {
     pub daemon_pid: i32,
     /// Which configuration, and why.
     pub config: String,
+    /// Its `identifier`.
+    pub identifier: String,
     /// How often the keeper started the daemon; 0 without one.
     pub starts: u32,
     /// When this daemon began.
@@ -71,17 +75,19 @@ pub struct Handle {
     pub(crate) logs: Logs,
     pub(crate) identity: Arc<Identity>,
     pub(crate) notices: Notices,
+    pub(crate) parsed: LastParse,
+    pub(crate) child_env: Arc<environ::Daemon>,
 }
 
 impl Handle {
-    async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Refusal> {
+    pub(crate) async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Refusal> {
         let (tx, rx) = oneshot::channel();
         let gone = || Refusal::ShuttingDown;
         self.asks.send(make(tx)).await.map_err(|_| gone())?;
         rx.await.map_err(|_| gone())?
     }
 
-    fn daemon(&self, snapshot: &Snapshot) -> DaemonView {
+    pub(crate) fn view(&self, snapshot: &Snapshot) -> DaemonView {
         let id = &self.identity;
         DaemonView {
             version: id.version.clone(),
@@ -121,7 +127,7 @@ impl Handle {
 impl Control for Handle {
     fn status(&self) -> Answer<'_, Status> {
         let snapshot = self.board.read();
-        let status = Status { daemon: self.daemon(&snapshot), programs: Self::programs(&snapshot) };
+        let status = Status { daemon: self.view(&snapshot), programs: Self::programs(&snapshot) };
         Box::pin(std::future::ready(Ok(status)))
     }
 
@@ -159,7 +165,7 @@ impl Control for Handle {
     }
 
     fn shutdown(&self, caller: Caller) -> Answer<'_, ()> {
-        Box::pin(self.ask(move |reply| Ask::Shutdown { caller, reply }))
+        Box::pin(self.ask(move |reply| Ask::Shutdown { caller, again: false, reply }))
     }
 }
 

@@ -15,7 +15,9 @@ mod deeds;
 pub mod engine;
 pub mod environ;
 pub mod family;
+mod groups;
 pub mod handle;
+mod inside;
 mod journal;
 mod line;
 pub mod logs;
@@ -25,7 +27,7 @@ mod sources;
 mod spawner;
 mod tickets;
 
-pub use engine::{Engine, Setup};
+pub use engine::{Ended, Engine, Hup, Setup};
 pub use handle::{Handle, Identity, Notices};
 pub use sources::Load;
 pub use spawner::FileLimits;

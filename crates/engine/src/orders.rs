@@ -1,14 +1,17 @@
 //! What doors ask of the engine, and how each request is carried out.
 
 use crate::engine::Engine;
+use crate::groups::Parsed;
 use crate::handle::unknown;
 use crate::sources::{Fresh, findings, wanted};
 use crate::tickets::{RowMsg, Waiting, ticket};
 use std::collections::BTreeSet;
 use supers_config::Loaded;
 use supers_core::control::{Caller, NewUnit, Order, Outcome, PlanItem, PlanView, Refusal, Row, Rules, Verb};
+use supers_core::event::Happening;
 use supers_core::fleet::{Plan, plan, select};
 use supers_core::ids::{Pid, UnitId};
+use supers_core::inside::{GroupDone, Reread, StdinDone};
 use supers_core::proc::{Event, Want};
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +25,12 @@ pub(crate) enum Ask {
     Order { caller: Caller, order: Order, reply: Reply<RowsRx> },
     Reload { caller: Caller, dry_run: bool, reply: Reply<PlanView> },
     Add { caller: Caller, unit: NewUnit, reply: Reply<RowsRx> },
-    Shutdown { caller: Caller, reply: Reply<()> },
+    Reread { caller: Caller, reply: Reply<Reread> },
+    AddGroup { caller: Caller, name: String, reply: Reply<GroupDone> },
+    RemoveGroup { caller: Caller, name: String, reply: Reply<GroupDone> },
+    Stdin { unit: UnitId, bytes: Vec<u8>, reply: Reply<StdinDone> },
+    Tell { kind: String, data: String, reply: Reply<()> },
+    Shutdown { caller: Caller, again: bool, reply: Reply<()> },
 }
 
 /// What goes on when the configuration was read.
@@ -30,6 +38,7 @@ pub(crate) enum After {
     Order { order: Order, reply: Reply<RowsRx> },
     Reload { dry_run: bool, reply: Option<Reply<PlanView>> },
     Add { unit: NewUnit, reply: Reply<RowsRx> },
+    Reread { reply: Reply<Reread> },
 }
 
 impl After {
@@ -37,7 +46,7 @@ impl After {
     pub(crate) fn new_unit(&self) -> Option<&NewUnit> {
         match self {
             After::Add { unit, .. } => Some(unit),
-            After::Order { .. } | After::Reload { .. } => None,
+            After::Order { .. } | After::Reload { .. } | After::Reread { .. } => None,
         }
     }
 }
@@ -50,11 +59,15 @@ impl Engine {
             Ask::Order { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
             Ask::Reload { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
             Ask::Add { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
+            Ask::Reread { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
+            Ask::AddGroup { reply, .. } | Ask::RemoveGroup { reply, .. } if refuse => {
+                drop(reply.send(Err(Refusal::ShuttingDown)));
+            }
             Ask::Order { caller, order, reply } => {
                 self.audit(&caller, &format!("{} {}", verb_word(order.verb), order.names.join(" ")));
                 match order.verb {
-                    Verb::Start | Verb::Restart => self.sources.read_for(After::Order { order, reply }),
-                    Verb::Stop | Verb::Reload | Verb::Signal(_) => {
+                    Verb::Start | Verb::Restart if order.rules == Rules::Supers => self.sources.read_for(After::Order { order, reply }),
+                    Verb::Start | Verb::Restart | Verb::Stop | Verb::Reload | Verb::Signal(_) => {
                         let rows = self.carry_out(&order, &BTreeSet::new());
                         drop(reply.send(rows));
                     }
@@ -68,8 +81,29 @@ impl Engine {
                 self.audit(&caller, &format!("add {}", unit.name));
                 self.sources.read_for(After::Add { unit, reply });
             }
-            Ask::Shutdown { caller, reply } => {
-                self.audit(&caller, "shutdown");
+            Ask::Reread { caller, reply } => {
+                self.audit(&caller, "reread");
+                self.sources.read_for(After::Reread { reply });
+            }
+            Ask::AddGroup { caller, name, reply } => {
+                self.audit(&caller, &format!("add group {name}"));
+                drop(reply.send(Ok(self.add_group(&name))));
+            }
+            Ask::RemoveGroup { caller, name, reply } => {
+                self.audit(&caller, &format!("remove group {name}"));
+                drop(reply.send(Ok(self.remove_group(&name))));
+            }
+            Ask::Stdin { unit, bytes, reply } => {
+                let done = self.write_stdin(unit, &bytes);
+                drop(reply.send(Ok(done)));
+            }
+            Ask::Tell { kind, data, reply } => {
+                self.happen(Happening::Remote { kind, data });
+                drop(reply.send(Ok(())));
+            }
+            Ask::Shutdown { caller, again, reply } => {
+                self.audit(&caller, if again { "restart of the daemon" } else { "shutdown" });
+                self.again |= again && !self.fleet.is_stopping();
                 self.shut_down();
                 drop(reply.send(Ok(())));
             }
@@ -99,6 +133,14 @@ impl Engine {
                     };
                     drop(reply.send(rows));
                 }
+                After::Reread { reply } => {
+                    let plan = if loaded.fatal {
+                        Err(Refusal::Config { text: findings(&loaded).join("\n") })
+                    } else {
+                        Ok(self.reread(&loaded))
+                    };
+                    drop(reply.send(plan));
+                }
             }
         }
         self.sources.taken();
@@ -127,6 +169,8 @@ impl Engine {
         }
         if !new.is_empty() {
             self.fleet.link();
+            self.add_groups_of(&new);
+            self.prepare(&new);
             fresh.extend(new);
         }
         let Ok(named) = select(&self.fleet, &order.names) else { return };
@@ -222,6 +266,7 @@ impl Engine {
             name,
             changed,
             until,
+            settle: order.rules == Rules::Supers,
             look_at: None,
             tx: tx.clone(),
         };
@@ -259,6 +304,8 @@ impl Engine {
         view.findings = findings;
         view.applied = !dry_run;
         if !dry_run {
+            self.parsed.write(Parsed::of(loaded));
+            self.groups_as_parsed();
             self.apply(plan);
         }
         Ok(view)
@@ -309,14 +356,16 @@ impl Engine {
         for (id, (spec, origin)) in plan.changed.into_iter().chain(plan.same) {
             self.fleet.replace(id, spec, origin, now, &mut self.deeds);
         }
-        let mut start = Vec::new();
+        let (mut new, mut start) = (Vec::new(), Vec::new());
         for (spec, origin) in plan.added {
             // Broken ones are "started" too: they become FATAL with their reason.
             let wanted = spec.autostart || spec.refused.is_some();
             let id = self.fleet.add(spec, origin, now);
+            new.extend(id);
             start.extend(id.filter(|_| wanted));
         }
         self.fleet.link();
+        self.prepare(&new);
         self.fleet.boot_these(&start, now, &mut self.deeds);
     }
 }

@@ -1,11 +1,12 @@
 //! The published snapshot: written once a turn by the engine, read by every door without a message.
 
-use std::collections::BTreeSet;
+use bstr::BString;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use supers_core::fleet::{Fleet, Slot};
 use supers_core::ids::UnitId;
 use supers_core::proc::Want;
-use supers_core::snapshot::{CHUNK, Snapshot, UnitView};
+use supers_core::snapshot::{CHUNK, Group, Snapshot, UnitView};
 
 /// Where the newest snapshot is found.
 #[derive(Clone, Default)]
@@ -22,12 +23,21 @@ impl Board {
     }
 }
 
+/// What the snapshot shows besides the fleet.
+pub(crate) struct Extra<'a> {
+    /// The active groups.
+    pub groups: &'a Arc<[Group]>,
+    /// Paths of log files.
+    pub logs: &'a HashMap<UnitId, Arc<[BString; 2]>>,
+}
+
 /// Publishes what changed in `fleet` since the last call, and says which units those are; chunks
 /// without a change are shared.
-pub(crate) fn publish(board: &Board, fleet: &mut Fleet) -> BTreeSet<UnitId> {
+pub(crate) fn publish(board: &Board, fleet: &mut Fleet, extra: &Extra<'_>) -> BTreeSet<UnitId> {
     let old = board.read();
     let dirty = fleet.take_dirty();
-    if dirty.is_empty() && old.stopping == fleet.is_stopping() && old.turn > 0 {
+    let same_groups = Arc::ptr_eq(&old.groups, extra.groups);
+    if dirty.is_empty() && same_groups && old.stopping == fleet.is_stopping() && old.turn > 0 {
         return dirty;
     }
     let mut chunks = old.chunks.clone();
@@ -43,7 +53,7 @@ pub(crate) fn publish(board: &Board, fleet: &mut Fleet) -> BTreeSet<UnitId> {
         let ids = (c * CHUNK..(c + 1) * CHUNK).filter_map(|i| u32::try_from(i).ok()).map(UnitId);
         for id in ids.filter(|id| dirty.contains(id)) {
             if let Some(place) = units.get_mut(id.0 as usize % CHUNK) {
-                *place = fleet.get(id).map(|slot| Arc::new(view(fleet, id, slot)));
+                *place = fleet.get(id).map(|slot| Arc::new(view(fleet, id, slot, extra)));
             }
         }
         *chunk = Arc::from(units);
@@ -57,7 +67,7 @@ pub(crate) fn publish(board: &Board, fleet: &mut Fleet) -> BTreeSet<UnitId> {
     dirty
 }
 
-fn view(fleet: &Fleet, id: UnitId, slot: &Slot) -> UnitView {
+fn view(fleet: &Fleet, id: UnitId, slot: &Slot, extra: &Extra<'_>) -> UnitView {
     let u = &slot.unit;
     UnitView {
         id,
@@ -73,6 +83,6 @@ fn view(fleet: &Fleet, id: UnitId, slot: &Slot) -> UnitView {
         restarts: u.restarts,
         waits_for: fleet.waits_for(id),
         trouble: u.trouble.clone(),
-        logs: Arc::default(),
+        logs: extra.logs.get(&id).cloned().unwrap_or_default(),
     }
 }

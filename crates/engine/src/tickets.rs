@@ -28,6 +28,8 @@ pub(crate) struct Waiting {
     pub changed: bool,
     /// When waiting is given up.
     pub until: Option<Mono>,
+    /// RUNNING alone is not enough: it must live for a moment.
+    pub settle: bool,
     /// It runs, but not for long enough to call that started; looked at again then.
     pub look_at: Option<Mono>,
     /// Room for one row a unit, so sending never waits.
@@ -81,7 +83,7 @@ impl Tickets {
             };
             match judge(w.ticket, slot) {
                 None => left.push(w),
-                Some((outcome, detail)) => match settles_at(slot).filter(|at| *at > now) {
+                Some((outcome, detail)) => match settles_at(slot).filter(|at| w.settle && *at > now) {
                     Some(at) => {
                         w.look_at = Some(at);
                         self.soonest = earlier(self.soonest, Some(at));

@@ -64,6 +64,8 @@ pub struct Keeper {
     untold: bool,
     /// The code that the daemon named for the end.
     last: Option<i32>,
+    /// The daemon asked for a new one.
+    again: bool,
     ready: Option<OwnedFd>,
     _lock: Option<OwnedFd>,
 }
@@ -97,6 +99,7 @@ impl Keeper {
             listing: false,
             untold: false,
             last: None,
+            again: false,
             ready: setup.ready,
             _lock: setup.lock,
         })
@@ -200,6 +203,9 @@ impl Keeper {
         self.daemon = None;
         if let Some(code) = self.last {
             return Some(code);
+        }
+        if std::mem::take(&mut self.again) {
+            return self.start_daemon(now());
         }
         complain(format_args!("superd (pid {}) ended unexpectedly: {exit}", pid.0));
         self.start_again(exit)
@@ -324,6 +330,7 @@ impl Keeper {
             }
             ToKeeper::Ready { detach } => self.all_ready(detach),
             ToKeeper::Final { code } => self.last = Some(code.clamp(0, 255)),
+            ToKeeper::Again => self.again = true,
         }
     }
 

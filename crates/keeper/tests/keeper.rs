@@ -17,7 +17,7 @@ use runner::World;
 /// Name, the runner's side, the daemon's side.
 type Scenario = (&'static str, fn(&mut World), fn(&mut daemon::Daemon));
 
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
     ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
     ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
     ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
@@ -28,6 +28,7 @@ const SCENARIOS: [Scenario; 11] = [
     ("a_daemon_that_cannot_start_is_given_up", runner::given_up, daemon::given_up),
     ("signals_are_passed_on", runner::signals, daemon::signals),
     ("stop_is_remembered_while_no_daemon_lives", runner::remembered, daemon::remembered),
+    ("a_daemon_may_ask_for_a_fresh_one", runner::again, daemon::again),
     ("a_launcher_is_released", runner::released, daemon::released),
 ];
 

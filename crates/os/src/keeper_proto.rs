@@ -106,6 +106,8 @@ pub enum ToKeeper {
         /// Exit code, 0 to 255.
         code: i32,
     },
+    /// The daemon is about to end on purpose, to be started anew.
+    Again,
 }
 
 /// A message as it travels.
@@ -205,6 +207,7 @@ impl ToKeeper {
             ToKeeper::List => (4, 0, 0),
             ToKeeper::Ready { detach } => (5, i32::from(detach), 0),
             ToKeeper::Final { code } => (6, code, 0),
+            ToKeeper::Again => (7, 0, 0),
         };
         Wire { kind, a, b, ..Wire::default() }.pack()
     }
@@ -219,6 +222,7 @@ impl ToKeeper {
             4 => ToKeeper::List,
             5 => ToKeeper::Ready { detach: a != 0 },
             6 => ToKeeper::Final { code: a },
+            7 => ToKeeper::Again,
             _ => return None,
         })
     }
@@ -338,6 +342,7 @@ mod tests {
             ToKeeper::Ready { detach: true },
             ToKeeper::Ready { detach: false },
             ToKeeper::Final { code: 255 },
+            ToKeeper::Again,
         ];
         for m in heard {
             assert_eq!(ToKeeper::decode(&m.encode()), Some(m));

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supers_config::places::Places;
@@ -19,7 +20,7 @@ use supers_engine::environ::Daemon as ChildEnv;
 use supers_engine::family::Family;
 use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, LogsConfig};
-use supers_engine::{Engine, FileLimits, Identity, Notices, Setup, clock};
+use supers_engine::{Ended, Engine, FileLimits, Hup, Identity, Notices, Setup, clock};
 use supers_os::{process, users};
 
 /// Default of `minfds`.
@@ -55,9 +56,15 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
     let code = match world.places(args.config.as_deref(), args.root.as_deref()) {
         Ok(places) => {
             let farewell = family.farewell();
-            let code = run(args, world, places, family);
-            farewell.say(code);
-            return code;
+            match run(args, world, places, family) {
+                Last::Code(code) => {
+                    farewell.say(code);
+                    return code;
+                }
+                Last::Again if farewell.again() => return 0,
+                // The keeper is gone: there is nobody who could start us anew.
+                Last::Again => return 1,
+            }
         }
         Err(e) => {
             complain(&e.to_string());
@@ -68,23 +75,44 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
     code
 }
 
-/// The daemon without a keeper.
+/// The daemon without a keeper. To begin anew it executes itself: a fresh process with the same pid. The
+/// lock is closed by that and taken again.
 pub(super) fn alone(args: &Args, world: World, places: Places, _lock: OwnedFd) -> i32 {
-    match Family::alone() {
+    let last = match Family::alone() {
         Ok(family) => run(args, world, places, family),
         Err(e) => {
             complain(&format!("cannot set up signals: {}", supers_os::error_text(&e)));
+            Last::Code(1)
+        }
+    };
+    match last {
+        Last::Code(code) => code,
+        Last::Again => {
+            let mut argv = std::env::args_os();
+            let mut command = std::process::Command::new("/proc/self/exe");
+            command.arg0(argv.next().unwrap_or_default()).args(argv);
+            let e = command.exec();
+            complain(&format!("cannot begin anew: {}", supers_os::error_text(&e)));
             1
         }
     }
 }
 
-fn run(args: &Args, world: World, places: Places, family: Family) -> i32 {
+/// How the daemon's work ended.
+enum Last {
+    /// For good, with this exit code.
+    Code(i32),
+    /// A fresh daemon is to take over.
+    Again,
+}
+
+fn run(args: &Args, world: World, places: Places, family: Family) -> Last {
     match prepare_and_run(args, world, &places, family) {
-        Ok(()) => 0,
+        Ok(Ended::ForGood) => Last::Code(0),
+        Ok(Ended::Again) => Last::Again,
         Err(stop) => {
             complain(&stop.text);
-            stop.code
+            Last::Code(stop.code)
         }
     }
 }
@@ -105,7 +133,7 @@ impl Stop {
     }
 }
 
-fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -> Result<(), Stop> {
+fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -> Result<Ended, Stop> {
     let log_dir = log_dir(places, true);
     let initial = world.load(&places.choice, &log_dir);
     let settings = initial.config.settings.clone();
@@ -129,6 +157,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         pid,
         daemon_pid: process::pid(),
         config: places.why.clone(),
+        identifier: settings.identifier.clone(),
         starts: family.starts(),
         began: clock::now().wall,
     };
@@ -167,6 +196,10 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     };
     let (env, choice) = (world.env.clone(), places.choice.clone());
     let mut ready = family.ready(args.daemon);
+    let hup = match world.personality {
+        Personality::Supervisord => Hup::Restart,
+        Personality::Superd => Hup::Reload,
+    };
     let setup = Setup {
         family,
         logs,
@@ -175,6 +208,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         initial,
         load: Arc::new(move || world.load(&choice, &log_dir)),
         unit_dir,
+        hup,
         sequential_stop: settings.sequential_stop,
         reset_oom,
         files,
@@ -188,7 +222,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
 }
 
 /// Runs the engine on this thread and the doors on theirs, until the shutdown is complete.
-fn serve(setup: Setup, doors: Doors, guard: Guard, ready: impl FnOnce()) -> Result<(), Stop> {
+fn serve(setup: Setup, doors: Doors, guard: Guard, ready: impl FnOnce()) -> Result<Ended, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -205,14 +239,14 @@ fn serve(setup: Setup, doors: Doors, guard: Guard, ready: impl FnOnce()) -> Resu
         };
         let api = supers_api::serve(Arc::new(handle), open, api_setup);
         let api = api.map_err(|e| Stop::io("cannot open the doors", &e))?;
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            () = guard.keep(&api) => {}
-            () = engine.run(ready) => {}
-        }
+            () = guard.keep(&api) => Ended::ForGood,
+            ended = engine.run(ready) => ended,
+        };
         // Open answers are finished, the one to `shutdown` among them.
         api.join();
-        Ok(())
+        Ok(ended)
     });
     for file in files.iter().chain(&pid_files) {
         let _ = fs::remove_file(file);

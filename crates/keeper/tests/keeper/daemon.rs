@@ -280,6 +280,15 @@ pub(crate) fn strangers(daemon: &mut Daemon) {
     assert_eq!(daemon.list(), []);
 }
 
+pub(crate) fn again(daemon: &mut Daemon) {
+    println!("life {}", daemon.starts);
+    if daemon.starts < 9 {
+        daemon.say(ToKeeper::Again);
+        std::process::exit(0);
+    }
+    daemon.code = 12;
+}
+
 pub(crate) fn crash(daemon: &mut Daemon) {
     println!("life {}", daemon.starts);
     if daemon.starts == 1 {

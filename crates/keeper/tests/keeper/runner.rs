@@ -143,6 +143,14 @@ pub(crate) fn crash(world: &mut World) {
     assert_eq!(world.end(), 12);
 }
 
+/// No crash is reported, and no pause made, however often it asks.
+pub(crate) fn again(world: &mut World) {
+    for life in 1..=9 {
+        world.expect(&format!("life {life}"));
+    }
+    assert_eq!(world.end(), 12);
+}
+
 pub(crate) fn given_up(world: &mut World) {
     for life in 1..=5 {
         world.expect(&format!("life {life}"));

@@ -1,0 +1,196 @@
+//! Groups as Supervisor's interface has them: which are active, what the last parse of the configuration
+//! said, and how the two differ (supervisor-contract 7).
+
+use crate::engine::Engine;
+use crate::sources::wanted;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use supers_config::Loaded;
+use supers_core::event::Happening;
+use supers_core::fleet::Wanted;
+use supers_core::ids::UnitId;
+use supers_core::inside::{GroupDone, Reread};
+use supers_core::snapshot::Group;
+use supers_core::spec::Spec;
+
+/// What the configuration said when it was last read.
+#[derive(Default)]
+pub(crate) struct Parsed {
+    /// Units in file order.
+    pub wanted: Vec<Wanted>,
+    /// All groups by name, with their priorities; also those without a unit.
+    pub groups: BTreeMap<String, i32>,
+}
+
+impl Parsed {
+    pub(crate) fn of(loaded: &Loaded) -> Parsed {
+        let wanted = wanted(loaded);
+        let of_units = wanted.iter().map(|(spec, _)| (spec.group.clone(), spec.group_priority));
+        let groups = of_units.collect();
+        Parsed { wanted, groups }
+    }
+
+    fn members(&self, group: &str) -> BTreeMap<&str, &Arc<Spec>> {
+        let mine = self.wanted.iter().filter(|(spec, _)| spec.group == group);
+        mine.map(|(spec, _)| (spec.name.as_str(), spec)).collect()
+    }
+}
+
+/// The last parse, for the engine and its doors.
+#[derive(Clone, Default)]
+pub(crate) struct LastParse(Arc<RwLock<Arc<Parsed>>>);
+
+impl LastParse {
+    pub(crate) fn new(parsed: Parsed) -> LastParse {
+        LastParse(Arc::new(RwLock::new(Arc::new(parsed))))
+    }
+
+    pub(crate) fn read(&self) -> Arc<Parsed> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn write(&self, parsed: Parsed) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(parsed);
+    }
+}
+
+/// The active groups, and the list of them that snapshots share.
+#[derive(Default)]
+pub(crate) struct Groups {
+    active: BTreeMap<String, i32>,
+    shown: Arc<[Group]>,
+}
+
+impl Groups {
+    /// Makes these the active groups; what came and what went.
+    fn set(&mut self, groups: BTreeMap<String, i32>) -> Vec<Happening> {
+        let gone = self.active.keys().filter(|name| !groups.contains_key(*name));
+        let come = groups.keys().filter(|name| !self.active.contains_key(*name));
+        let gone = gone.cloned().map(Happening::GroupRemoved);
+        let news = gone.chain(come.cloned().map(Happening::GroupAdded)).collect();
+        let row = |(name, priority): (&String, &i32)| Group { name: name.clone(), priority: *priority };
+        self.shown = groups.iter().map(row).collect();
+        self.active = groups;
+        news
+    }
+
+    /// For the snapshot.
+    pub(crate) fn shown(&self) -> &Arc<[Group]> {
+        &self.shown
+    }
+}
+
+impl Engine {
+    /// The active groups are those of the last parse.
+    pub(crate) fn groups_as_parsed(&mut self) {
+        self.set_groups(self.parsed.read().groups.clone());
+    }
+
+    fn set_groups(&mut self, groups: BTreeMap<String, i32>) {
+        for news in self.groups.set(groups) {
+            self.happen(news);
+        }
+    }
+
+    /// Units that were added outside of a reload bring their group along.
+    pub(crate) fn add_groups_of(&mut self, ids: &[UnitId]) {
+        let mut groups = self.groups.active.clone();
+        for slot in ids.iter().filter_map(|id| self.fleet.get(*id)) {
+            groups.entry(slot.spec.group.clone()).or_insert(slot.spec.group_priority);
+        }
+        if groups.len() > self.groups.active.len() {
+            self.set_groups(groups);
+        }
+    }
+
+    /// Keeps what was parsed, and says what differs from what is active.
+    pub(crate) fn reread(&mut self, loaded: &Loaded) -> Reread {
+        let parsed = Parsed::of(loaded);
+        let active = &self.groups.active;
+        let names: BTreeSet<&String> = active.keys().chain(parsed.groups.keys()).collect();
+        let mut plan = Reread::default();
+        for name in names {
+            let list = match (active.get(name), parsed.groups.get(name)) {
+                (None, _) => &mut plan.added,
+                (_, None) => &mut plan.removed,
+                (Some(a), Some(b)) if a == b && self.members(name) == parsed.members(name) => continue,
+                (Some(_), Some(_)) => &mut plan.changed,
+            };
+            list.push(name.clone());
+        }
+        self.parsed.write(parsed);
+        plan
+    }
+
+    fn members(&self, group: &str) -> BTreeMap<&str, &Arc<Spec>> {
+        let slots = self.fleet.iter().map(|(_, slot)| slot).filter(|slot| slot.spec.group == group);
+        slots.filter_map(|slot| Some((slot.spec.name.as_str(), slot.future_spec()?))).collect()
+    }
+
+    /// Adds a group from the last parse and starts what is to be started.
+    pub(crate) fn add_group(&mut self, name: &str) -> GroupDone {
+        let parsed = self.parsed.read();
+        if self.groups.active.contains_key(name) {
+            return GroupDone::AlreadyAdded;
+        }
+        let Some(priority) = parsed.groups.get(name) else { return GroupDone::BadName };
+        let mut groups = self.groups.active.clone();
+        groups.insert(name.to_owned(), *priority);
+        self.set_groups(groups);
+        let members = parsed.wanted.iter().filter(|(spec, _)| spec.group == name);
+        let (mut all, mut start) = (Vec::new(), Vec::new());
+        for (spec, origin) in members {
+            let Some(id) = self.fleet.add(spec.clone(), origin.clone(), self.now) else { continue };
+            all.push(id);
+            if spec.autostart || spec.refused.is_some() {
+                start.push(id);
+            }
+        }
+        self.fleet.link();
+        self.prepare(&all);
+        self.fleet.boot_these(&start, self.now, &mut self.deeds);
+        GroupDone::Done
+    }
+
+    /// Removes a group, when none of its processes lives or is about to.
+    pub(crate) fn remove_group(&mut self, name: &str) -> GroupDone {
+        if !self.groups.active.contains_key(name) {
+            return GroupDone::BadName;
+        }
+        let members = self.fleet.iter().filter(|(_, slot)| slot.spec.group == name);
+        let (ids, down): (Vec<UnitId>, Vec<bool>) =
+            members.map(|(id, slot)| (id, slot.unit.state.is_down())).unzip();
+        if down.contains(&false) {
+            return GroupDone::StillRunning;
+        }
+        for id in ids {
+            self.fleet.remove(id, self.now, &mut self.deeds);
+        }
+        let mut groups = self.groups.active.clone();
+        groups.remove(name);
+        self.set_groups(groups);
+        GroupDone::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(names: &[&str]) -> BTreeMap<String, i32> {
+        names.iter().map(|n| ((*n).to_owned(), 999)).collect()
+    }
+
+    #[test]
+    fn what_came_and_what_went() {
+        let mut g = Groups::default();
+        assert_eq!(g.set(groups(&["a", "b"])).len(), 2);
+        assert_eq!(
+            g.set(groups(&["b", "c"])),
+            [Happening::GroupRemoved("a".into()), Happening::GroupAdded("c".into())]
+        );
+        let shown: Vec<&str> = g.shown().iter().map(|g| g.name.as_str()).collect();
+        assert_eq!(shown, ["b", "c"]);
+        assert!(g.set(groups(&["b", "c"])).is_empty());
+    }
+}
