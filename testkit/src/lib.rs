@@ -31,6 +31,7 @@ mod deadline;
 pub mod normal;
 mod procs;
 mod status;
+pub mod twin;
 mod world;
 
 pub use bins::Bins;

@@ -17,6 +17,7 @@ mod mutants;
 mod sanitize;
 mod sh;
 mod test;
+mod twin;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ cargo xtask COMMAND [OPTIONS]
 
   demo                     build, and run three small programs under superd in the foreground
   test [-- ARGS]           install what the tests need, build, run all tests (ARGS go to cargo test)
+  twin [OPTIONS]           play the scenarios of twins/ under Supervisor from PyPI and under ours, and compare;
+                           --only TEXT, --side genuine|ours, --show, --repeat N, --jobs N
   check [--fast]           format, lints, arrows between crates, long files, private names, licences, book;
                            --fast leaves out what needs cargo-deny and mdbook
   bench [NAME...] [--quick] [--release | --bin=DIR]
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match words.split_first() {
         Some((&"demo", rest)) => demo::run(rest),
         Some((&"test", rest)) => test::run(rest),
+        Some((&"twin", rest)) => twin::run(rest),
         Some((&"check", rest)) => check::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"dist", rest)) => dist::run(rest),

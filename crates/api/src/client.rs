@@ -11,6 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -185,10 +186,22 @@ impl Remote {
         path: &str,
         body: Bytes,
     ) -> Result<T, Refusal> {
+        read(&self.fetch_bytes(method, path, body).await?)
+    }
+
+    async fn fetch_bytes(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Refusal> {
         let (sender, response) = self.send(method, path, body).await?;
         let bytes = response.into_body().collect().await.map_err(lost)?.to_bytes();
         self.give_back(sender);
-        serde_json::from_slice(&bytes).map_err(|e| failed(format!("superd's answer cannot be read: {e}")))
+        Ok(bytes)
+    }
+
+    /// The whole picture as it came, to be read without copying it.
+    ///
+    /// # Errors
+    /// As for [`Control::status`].
+    pub async fn picture(&self) -> Result<Picture, Refusal> {
+        self.fetch_bytes(Method::GET, "/api/v1/status", Bytes::new()).await.map(Picture)
     }
 
     async fn rows(&self, path: &str, body: Bytes) -> Result<Box<dyn Rows>, Refusal> {
@@ -197,6 +210,23 @@ impl Remote {
             Box::new(RemoteRows { body: response.into_body(), buffer: Vec::new(), ended: false });
         Ok(rows)
     }
+}
+
+/// A status as it came.
+pub struct Picture(Bytes);
+
+impl Picture {
+    /// Its texts lie in the answer itself.
+    ///
+    /// # Errors
+    /// The answer is not one.
+    pub fn read(&self) -> Result<Status<'_>, Refusal> {
+        read(&self.0)
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes).map_err(|e| failed(format!("superd's answer cannot be read: {e}")))
 }
 
 /// Rows come with a code that may say that one failed.
@@ -254,8 +284,8 @@ where
 }
 
 impl Control for Remote {
-    fn status(&self) -> Answer<'_, Status> {
-        Box::pin(self.fetch(Method::GET, "/api/v1/status", Bytes::new()))
+    fn status(&self) -> Answer<'_, Status<'static>> {
+        Box::pin(async { self.picture().await?.read().map(Status::into_owned) })
     }
 
     /// The caller is not sent: the daemon sees for itself who asks.

@@ -12,11 +12,14 @@
 
 pub mod client;
 pub mod door;
+mod pages;
 pub mod problem;
+pub mod rpc;
 pub mod select;
 pub mod server;
 mod wire;
+pub mod xmlrpc;
 
-pub use client::{Address, ConnectError, Credentials, Remote};
-pub use door::{Door, Kind};
+pub use client::{Address, ConnectError, Credentials, Picture, Remote};
+pub use door::{Area, Door, Kind};
 pub use server::{Counters, Handle, Limits, Listener, Setup, serve};

@@ -11,8 +11,8 @@ pub fn is_pattern(name: &str) -> bool {
 }
 
 /// The programs that `name` stands for, in the order of the list.
-pub fn select<'a>(programs: &'a [ProgramView], name: &str) -> Vec<&'a ProgramView> {
-    let all = |wanted: &dyn Fn(&ProgramView) -> bool| programs.iter().filter(|p| wanted(p)).collect();
+pub fn select<'a, 'p>(programs: &'a [ProgramView<'p>], name: &str) -> Vec<&'a ProgramView<'p>> {
+    let all = |wanted: &dyn Fn(&ProgramView<'p>) -> bool| programs.iter().filter(|p| wanted(p)).collect();
     if name == "all" {
         return programs.iter().collect();
     }
@@ -28,7 +28,7 @@ pub fn select<'a>(programs: &'a [ProgramView], name: &str) -> Vec<&'a ProgramVie
     if bare.contains(['*', '?', '[']) {
         return all(&|p| glob(bare, &p.full_name()) || glob(bare, &p.name));
     }
-    let by_name: Vec<&ProgramView> = all(&|p| p.name == bare);
+    let by_name: Vec<&ProgramView<'p>> = all(&|p| p.name == bare);
     if by_name.len() == 1 { by_name } else { all(&|p| p.group == bare) }
 }
 
@@ -36,7 +36,7 @@ trait Called {
     fn is_called(&self, full_name: &str) -> bool;
 }
 
-impl Called for ProgramView {
+impl Called for ProgramView<'_> {
     /// Compares with the full name without building it.
     fn is_called(&self, full_name: &str) -> bool {
         match full_name.split_once(':') {
@@ -48,9 +48,9 @@ impl Called for ProgramView {
 }
 
 /// The refusal for a name that stands for nothing, with the nearest name as its hint.
-pub fn unknown(programs: &[ProgramView], name: &str) -> Refusal {
+pub fn unknown(programs: &[ProgramView<'_>], name: &str) -> Refusal {
     let limit = (name.chars().count() / 3).clamp(1, 3);
-    let distance = |p: &ProgramView| {
+    let distance = |p: &ProgramView<'_>| {
         let to = |known: &str| strsim::damerau_levenshtein(name, known);
         to(&p.full_name()).min(to(&p.name))
     };
@@ -95,8 +95,9 @@ pub fn verdict(verb: Verb, outcome: Outcome) -> Verdict {
 mod tests {
     use super::*;
 
-    fn view(group: &str, name: &str) -> ProgramView {
-        ProgramView { group: group.into(), name: name.into(), ..ProgramView::default() }
+    fn view(group: &str, name: &str) -> ProgramView<'static> {
+        let own = |text: &str| text.to_owned().into();
+        ProgramView { group: own(group), name: own(name), ..ProgramView::default() }
     }
 
     #[test]
@@ -117,7 +118,7 @@ mod tests {
             ("db:db", ""),
             ("nope", ""),
         ] {
-            let found: Vec<String> = select(&list, name).iter().map(|p| p.full_name()).collect();
+            let found: Vec<_> = select(&list, name).iter().map(|p| p.full_name()).collect();
             assert_eq!(found.join(" "), want, "{name}");
         }
         assert_eq!(unknown(&list, "bd").to_string(), "no program is called \"bd\"; did you mean db?");

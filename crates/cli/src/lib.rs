@@ -2,6 +2,10 @@
 //! this library, so one executable can answer to all names.
 #![forbid(unsafe_code)]
 
+pub mod echo_conf;
+pub mod pidproxy;
 pub mod superd;
 pub mod supers;
+pub mod supervisorctl;
+pub mod supervisord;
 pub mod world;

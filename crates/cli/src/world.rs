@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use supers_config::places::{Asker, NotFound, Places, find};
 use supers_config::source::Disk;
-use supers_config::{Choice, Loaded, Personality, Request, Users, load};
+use supers_config::{Choice, Flags, Loaded, Personality, Request, Users, load_with};
 use supers_os::{process, users};
 
 /// Variables that are between a daemon and its keeper; children never see them.
@@ -27,6 +27,8 @@ pub struct World {
     pub uid: u32,
     /// Name of the machine.
     pub hostname: String,
+    /// What the command line says over the files.
+    pub flags: Flags,
 }
 
 impl World {
@@ -45,7 +47,15 @@ impl World {
             exe_dir: std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_path_buf)),
             uid: process::euid(),
             hostname: hostname.trim().to_owned(),
+            flags: Flags::default(),
         }
+    }
+
+    /// The same with flags that stand over the files, at each reading.
+    #[must_use]
+    pub fn with_flags(mut self, flags: &Flags) -> World {
+        self.flags = flags.clone();
+        self
     }
 
     /// Finds the configuration.
@@ -71,7 +81,12 @@ impl World {
 
     /// Reads the configuration.
     pub fn load(&self, choice: &Choice, log_dir: &Path) -> Loaded {
-        load(&Request {
+        load_with(&self.request(choice, log_dir), &self.flags)
+    }
+
+    /// What the configuration wants to know of this world.
+    pub fn request(&self, choice: &Choice, log_dir: &Path) -> Request<'static> {
+        Request {
             choice: choice.clone(),
             personality: self.personality,
             env: self.env.clone(),
@@ -80,7 +95,7 @@ impl World {
             log_dir: log_dir.to_path_buf(),
             home: std::env::var_os("HOME").map(PathBuf::from),
             users: &SystemUsers,
-        })
+        }
     }
 }
 

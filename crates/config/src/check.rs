@@ -2,6 +2,7 @@
 //! order of starts, requirements that nothing provides.
 
 use crate::fault::{Fault, Place, did_you_mean, nearest};
+use crate::load::Personality;
 use crate::model::{Finding, Program, Severity};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -61,9 +62,13 @@ const REACHED: [&str; 17] = [
 ];
 
 /// Does all checks; refused units stay in the list with their reason, doubles are taken out.
-pub(crate) fn check(units: &mut Vec<Candidate>) -> Vec<Finding> {
+pub(crate) fn check(units: &mut Vec<Candidate>, personality: Personality) -> Vec<Finding> {
     let mut findings = Vec::new();
     doubles(units, &mut findings);
+    if personality == Personality::Supervisord {
+        // A group may name a program twice.
+        findings.clear();
+    }
     requirements(units, &mut findings);
     circles(units, &mut findings);
     findings
@@ -235,7 +240,7 @@ mod tests {
     }
 
     fn run(units: &mut Vec<Candidate>) -> Vec<String> {
-        check(units).iter().map(|f| f.message.clone()).collect()
+        check(units, Personality::Superd).iter().map(|f| f.message.clone()).collect()
     }
 
     fn refused(units: &[Candidate]) -> Vec<&str> {
@@ -288,7 +293,7 @@ mod tests {
     fn requirements_must_exist() {
         let mut units =
             vec![unit("web", &["network"], &["redsi", "network-online"]), unit("redis", &[], &[])];
-        let findings = check(&mut units);
+        let findings = check(&mut units, Personality::Superd);
         assert_eq!(findings[0].message, "requires redsi, and there is no such unit");
         assert_eq!(findings[0].hint.as_deref(), Some("did you mean `redis`?"));
         assert_eq!((findings.len(), refused(&units)), (1, vec!["web"]));
@@ -297,7 +302,7 @@ mod tests {
     #[test]
     fn of_two_with_one_name_the_first_runs() {
         let mut units = vec![unit("web", &[], &[]), unit("web", &[], &[])];
-        let findings = check(&mut units);
+        let findings = check(&mut units, Personality::Superd);
         assert_eq!(units.len(), 1);
         assert!(findings[0].message.contains("used twice: here and at web.service:1"), "{findings:?}");
         assert_eq!(refused(&units), Vec::<&str>::new());

@@ -12,8 +12,10 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod ctl;
 pub mod emit;
 mod fault;
+pub mod flags;
 mod ini;
 pub mod load;
 pub mod model;
@@ -21,7 +23,9 @@ pub mod places;
 pub mod source;
 pub mod unit;
 
-pub use load::{Choice, Loaded, Personality, Request, Users, load};
+pub use flags::Flags;
+pub use ini::expand::py_repr;
+pub use load::{Choice, Loaded, Personality, Request, Users, load, load_with};
 pub use model::{
     About, Address, Auth, Config, Ctl, Finding, LogLevel, Password, Program, Secret, Server, Settings,
     Severity,

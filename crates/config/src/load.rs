@@ -3,6 +3,7 @@
 use crate::check::{self, Candidate};
 use crate::emit::valid_name;
 use crate::fault::{Fault, Place};
+use crate::flags::Flags;
 use crate::ini::{self, parse::Doc};
 use crate::model::{About, Config, Program, Severity};
 use crate::source;
@@ -73,8 +74,15 @@ pub struct Loaded {
 
 /// Reads the configuration. Never fails: what is wrong is in `config.findings`.
 pub fn load(req: &Request<'_>) -> Loaded {
+    load_with(req, &Flags::default())
+}
+
+/// The same, with flags of the command line over the main section.
+pub fn load_with(req: &Request<'_>, flags: &Flags) -> Loaded {
     let mut loader = Loader {
         req,
+        flags,
+        shown: shown(req, flags),
         config: Config::default(),
         doc: Doc::default(),
         broken: Vec::new(),
@@ -96,6 +104,9 @@ fn is_unit(path: &Path) -> bool {
 
 struct Loader<'a> {
     req: &'a Request<'a>,
+    flags: &'a Flags,
+    /// The main file as the user knows it.
+    shown: BString,
     config: Config,
     /// All INI files, merged.
     doc: Doc,
@@ -138,9 +149,15 @@ impl Loader<'_> {
         let full = source::absolute(&self.req.cwd, path);
         let (file, text) = match self.read(&full) {
             Ok(read) => read,
-            Err(fault) => return self.fatal(fault),
+            Err(mut fault) => {
+                if self.req.personality == Personality::Supervisord {
+                    fault.message = format!("could not read config file {}", self.shown);
+                }
+                return self.fatal(fault);
+            }
         };
-        let (doc, faults) = ini::parse::parse(&file, &text);
+        let (doc, mut faults) = ini::parse::parse(&file, &text);
+        self.in_its_words(&self.shown.to_string(), &text, &doc, &mut faults);
         faults.into_iter().for_each(|f| self.fatal(f));
         let included = ini::lower::include_patterns(self.req, &doc);
         self.doc.merge(doc);
@@ -160,7 +177,11 @@ impl Loader<'_> {
     }
 
     fn include(&mut self, place: &Place, pattern: &Path) {
-        let paths = match source::glob(pattern) {
+        let found = match self.req.personality {
+            Personality::Superd => source::glob(pattern),
+            Personality::Supervisord => source::python_glob(pattern),
+        };
+        let paths = match found {
             Ok(paths) => paths,
             Err(why) => {
                 return self.fatal(Fault::new(place, format!("bad pattern {}: {why}", pattern.display())));
@@ -190,7 +211,8 @@ impl Loader<'_> {
                 return self.file_error(fault, Some(path));
             }
         };
-        let (doc, faults) = ini::parse::parse(&file, &text);
+        let (doc, mut faults) = ini::parse::parse(&file, &text);
+        self.in_its_words(&file.to_string(), &text, &doc, &mut faults);
         if let Some(first) = faults.first() {
             self.broken.push(first.clone());
             let programs = doc.sections.iter().filter(|s| s.name.contains("program:"));
@@ -200,6 +222,16 @@ impl Loader<'_> {
         }
         faults.into_iter().for_each(|f| self.file_error(f, Some(path)));
         self.doc.merge(doc);
+    }
+
+    /// For the ancestor: all faults of the lines of a file are one, in its words.
+    fn in_its_words(&self, shown: &str, text: &str, doc: &Doc, faults: &mut Vec<Fault>) {
+        let strict = self.req.personality == Personality::Supervisord;
+        if strict && let Some(mut first) = faults.first().cloned() {
+            first.message = ini::parse::ancestor_text(shown, text, doc.headless, faults);
+            first.hint = None;
+            *faults = vec![first];
+        }
     }
 
     fn file_error(&mut self, fault: Fault, path: Option<&Path>) {
@@ -315,23 +347,42 @@ impl Loader<'_> {
     }
 
     fn finish(mut self) -> Loaded {
-        let ini = ini::lower::lower(self.req, &self.doc, &self.broken);
+        let ini = ini::lower::lower(self.req, &self.doc, &self.broken, self.flags, &self.shown);
         self.config.settings = ini.settings;
         self.config.findings.extend(ini.findings);
         let mut units: Vec<Candidate> = ini.programs.into_iter().map(Candidate::plain).collect();
         units.append(&mut self.units);
-        self.config.findings.extend(check::check(&mut units));
+        self.config.findings.extend(check::check(&mut units, self.req.personality));
         // Stable: inside a group the order stays (supervisor-contract 7).
         units.sort_by(|a, b| {
             let key = |c: &Candidate| (c.program.spec.group_priority, c.program.spec.group.clone());
             key(a).cmp(&key(b))
         });
         self.config.programs = units.into_iter().map(|c| c.program).collect();
+        self.config.groups = groups(ini.groups, &self.config.programs);
         let findings = &mut self.config.findings;
-        findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        if self.req.personality == Personality::Superd {
+            findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        }
         findings.dedup();
         Loaded { config: self.config, fatal: self.fatal || ini.fatal }
     }
+}
+
+/// Every group once, in the order of the first start. Those that a file names come with their priority;
+/// each other unit brings its own.
+fn groups(mut named: Vec<(String, i32)>, programs: &[Program]) -> Vec<(String, i32)> {
+    named.extend(programs.iter().map(|p| (p.spec.group.clone(), p.spec.group_priority)));
+    let mut seen = BTreeSet::new();
+    named.retain(|(name, _)| seen.insert(name.clone()));
+    named.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+    named
+}
+
+/// The name of the main file for the ancestor's messages.
+fn shown(req: &Request<'_>, flags: &Flags) -> BString {
+    let (Choice::File(path) | Choice::Dir(path)) = &req.choice;
+    flags.file.clone().unwrap_or_else(|| source::bytes_of(path))
 }
 
 /// The name of a file without its ending.

@@ -14,7 +14,9 @@ pub struct Config {
     /// One entry a unit (`numprocs` expanded), in the order of the first start
     /// (supervisor-contract 7).
     pub programs: Vec<Program>,
-    /// All that was found wrong or doubtful, by file and line.
+    /// All groups with their priorities, those without a program included, in the same order.
+    pub groups: Vec<(String, i32)>,
+    /// All that was found wrong or doubtful: by file and line, for the ancestor in its order of reading.
     pub findings: Vec<Finding>,
     /// The files that were read, in that order.
     pub files: Vec<BString>,
@@ -23,7 +25,12 @@ pub struct Config {
 impl Config {
     /// True when a finding is an error.
     pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(|f| f.severity == Severity::Error)
+        self.first_error().is_some()
+    }
+
+    /// The first error: for the ancestor the one it would have stopped at.
+    pub fn first_error(&self) -> Option<&Finding> {
+        self.findings.iter().find(|f| f.severity == Severity::Error)
     }
 }
 
@@ -118,6 +125,8 @@ impl fmt::Display for Finding {
 pub struct Settings {
     /// The main log, absolute. Unset: `supervisord.log` in the current folder for the ancestor.
     pub logfile: Option<BString>,
+    /// The main log goes to syslog instead (`logfile=syslog`).
+    pub log_to_syslog: bool,
     /// Rotate the main log at this size in bytes; 0 never.
     pub logfile_maxbytes: u64,
     /// Rotated main logs kept.
@@ -165,6 +174,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             logfile: None,
+            log_to_syslog: false,
             logfile_maxbytes: 50 << 20,
             logfile_backups: 10,
             loglevel: LogLevel::Info,

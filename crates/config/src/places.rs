@@ -8,6 +8,9 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+/// Places of the ancestor's search order that depend on where it is started.
+pub const RELATIVE: [&str; 2] = ["supervisord.conf", "etc/supervisord.conf"];
+
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -140,6 +143,9 @@ fn given(asker: &Asker, path: &Path, look: &dyn Look) -> Result<(Choice, String)
     let full = absolute(&asker.cwd, path);
     let why = |what: &str| format!("using {what} {}, named with -c", full.display());
     match look.look(&full) {
+        Seen::Dir if asker.personality == Personality::Supervisord => {
+            Err(NotFound::Given { path: path.into(), reason: Some("Is a directory".into()) })
+        }
         Seen::Dir => Ok((Choice::Dir(full.clone()), why("the folder"))),
         Seen::File => Ok((Choice::File(full.clone()), why("the file"))),
         Seen::Nothing => Err(NotFound::Given { path: path.into(), reason: None }),
@@ -168,11 +174,16 @@ fn search(asker: &Asker, look: &dyn Look) -> Result<(Choice, String), NotFound> 
         tried.push(dir);
     }
     for file in asker.ancestor_files() {
-        if look.look(&file) == Seen::File {
-            let why = format!("using the file {}, found in the search order{passed}", file.display());
-            return Ok((Choice::File(file), why));
+        let full = absolute(&asker.cwd, &file);
+        if look.look(&full) == Seen::File {
+            let why = format!("using the file {}, found in the search order{passed}", full.display());
+            return Ok((Choice::File(full), why));
         }
-        tried.push(file);
+        tried.push(match asker.personality {
+            Personality::Superd => full,
+            // As the ancestor names them.
+            Personality::Supervisord => file,
+        });
     }
     Err(NotFound::Nowhere { tried, suggested: asker.unit_folder() })
 }
@@ -223,8 +234,7 @@ impl Asker {
                 files.push(absolute(dir, Path::new("../etc/supervisord.conf")));
                 files.push(absolute(dir, Path::new("../supervisord.conf")));
             }
-            files.push(self.cwd.join("supervisord.conf"));
-            files.push(self.cwd.join("etc/supervisord.conf"));
+            files.extend(RELATIVE.map(PathBuf::from));
         }
         files.push(self.place("/etc/supervisord.conf"));
         files.push(self.place("/etc/supervisor/supervisord.conf"));
@@ -353,6 +363,7 @@ mod tests {
         match find(&a, &fake(&entries)) {
             Err(NotFound::Nowhere { tried, .. }) => {
                 assert_eq!(tried.last().unwrap(), Path::new("/etc/supervisor/supervisord.conf"));
+                assert_eq!(tried[2], Path::new("supervisord.conf"));
                 assert_eq!(tried.len(), 6);
             }
             other => panic!("{other:?}"),

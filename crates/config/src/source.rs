@@ -129,6 +129,21 @@ pub(crate) fn glob(pattern: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
+/// The same by the rules of Python's `glob`: `**` is `*`, and a bracket without its end is a letter.
+pub(crate) fn python_glob(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+    let Some(text) = pattern.to_str() else { return Err("the pattern is not UTF-8".into()) };
+    let mut plain = String::new();
+    for (at, c) in text.char_indices() {
+        match c {
+            '*' if plain.ends_with('*') => {}
+            // The first letter inside is no end: `[]]` is a set.
+            '[' if !text[at + 1..].chars().skip(1).any(|c| c == ']') => plain.push_str("[[]"),
+            c => plain.push(c),
+        }
+    }
+    glob(Path::new(&plain))
+}
+
 /// The real file system, for [`crate::places::find`].
 #[derive(Clone, Copy, Debug)]
 pub struct Disk;
@@ -184,6 +199,22 @@ pub(crate) fn absolute(base: &Path, path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_of_python() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("d/e")).unwrap();
+        for name in ["[x", "d/a.ini", "d/e/b.ini"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let found = |p: &str| -> Vec<String> {
+            let paths = python_glob(&dir.path().join(p)).unwrap();
+            paths.iter().map(|p| p.strip_prefix(dir.path()).unwrap().display().to_string()).collect()
+        };
+        assert_eq!(found("[x"), ["[x"]);
+        assert_eq!(found("**/*.ini"), ["d/a.ini"]);
+        assert_eq!(found("d/[ab].ini"), ["d/a.ini"]);
+    }
 
     #[test]
     fn what_is_text() {

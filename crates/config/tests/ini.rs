@@ -5,9 +5,11 @@ mod common;
 
 use common::{World, get, program, var, words};
 use std::time::Duration;
-use supers_config::{Address, LogLevel, Password};
+use supers_config::flags::Key;
+use supers_config::{Address, Flags, LogLevel, Password, load_with};
+use supers_core::event;
 use supers_core::signal::Signal;
-use supers_core::spec::{Curve, Retry, StopPolicy, Target, When};
+use supers_core::spec::{Curve, Retry, SharedSocket, SocketAddress, StopPolicy, Target, When};
 
 #[test]
 fn defaults_are_the_contracts() {
@@ -194,9 +196,12 @@ fn the_ancestors_errors_are_fatal_and_name_the_section() {
         (
             "[supervisord]\n[unix_http_server]\nusername=a\n",
             "s.conf:2:1: error: section [unix_http_server] has no file value\n\
-             s.conf:3:10: error: Section [unix_http_server] contains incomplete authentication: username and password go together",
+             s.conf:3:10: error: Section [unix_http_server] contains incomplete authentication: If a username or a password is specified, both the username and password must be specified",
         ),
-        ("[supervisord]\n[include]\n", "s.conf:2:1: error: the [include] section has no files value"),
+        (
+            "[supervisord]\n[include]\n",
+            "s.conf:2:1: error: .ini file has [include] section, but no files setting",
+        ),
     ] {
         let world = World::new(&[("s.conf", text)]);
         let loaded = world.ancestor("s.conf");
@@ -223,25 +228,150 @@ fn numprocs_needs_process_num_in_the_name() {
 }
 
 #[test]
-fn later_versions_are_announced_once_a_kind() {
+fn listeners() {
+    let p = |extra: &str| {
+        let text = format!("[eventlistener:e]\ncommand=x\nevents=tick_5, PROCESS_STATE ,TICK_5\n{extra}");
+        let world = World::new(&[("s.conf", &text)]);
+        let loaded = world.file("s.conf");
+        assert_eq!(world.findings(&loaded), "");
+        assert_eq!(loaded.config.groups[0].0, "e");
+        (loaded.config.groups[0].1, get(&loaded, "e").spec.clone())
+    };
+    let (group_priority, spec) = p("");
+    assert_eq!((group_priority, spec.group_priority, spec.priority), (-1, -1, 999));
+    let listener = spec.listener.clone().unwrap();
+    assert_eq!(listener.events, [event::Kind::ProcessState, event::Kind::Tick5]);
+    assert_eq!(listener.buffer_size, 10);
+    assert_eq!(listener.result_handler, "supervisor.dispatchers:default_handler");
+    let (group_priority, spec) = p("priority=7\nbuffer_size=3\n");
+    assert_eq!((group_priority, spec.group_priority, spec.priority), (7, 7, 7));
+    assert_eq!(spec.listener.as_ref().map(|l| l.buffer_size), Some(3));
+}
+
+#[test]
+fn a_broken_listener_is_refused_alone() {
     let world = World::new(&[(
         "s.conf",
-        "[program:a]\ncommand=x\nstdout_capture_maxbytes=1MB\nstderr_capture_maxbytes=1MB\n\
-         [program:b]\ncommand=x\nstdout_capture_maxbytes=1MB\nstdout_syslog=true\nstderr_logfile=syslog\n\
-         [eventlistener:e]\ncommand=x\nevents=TICK_5\n[fcgi-program:f]\ncommand=x\nsocket=tcp://x:1\n",
+        "[eventlistener:a]\ncommand=x\nevents=TICK_5\nredirect_stderr=yes\n[eventlistener:b]\ncommand=x\n\
+         events=PROCESS_STAT\nbuffer_size=0\nresult_handler=my:own\n[eventlistener:c]\ncommand=x\n\
+         [fcgi-program:d]\ncommand=x\n",
     )]);
     let loaded = world.file("s.conf");
-    insta::assert_snapshot!(world.findings(&loaded), @r"
-    s.conf:3:25: warning: capture of output (*_capture_maxbytes) comes in a later version; the program runs without (a, b)
-    s.conf:8:15: warning: output to syslog comes in a later version; the program runs without (b)
-    s.conf:10:1: warning: event listeners come in a later version; they do not run (e)
-    s.conf:13:1: warning: FastCGI programs come in a later version; they do not run (f)
-    ");
-    assert_eq!(get(&loaded, "a").spec.refused, None);
-    let reason = get(&loaded, "e").spec.refused.clone().unwrap();
-    assert_eq!(world.short(&reason), "event listeners come in a later version (s.conf:10)");
-    assert_eq!(get(&loaded, "e").spec.group_priority, -1);
-    assert!(!loaded.fatal && !loaded.config.has_errors());
+    insta::assert_snapshot!(world.findings(&loaded), @r#"
+    s.conf:4:17: error: [eventlistener:a] section sets redirect_stderr=true but this is not allowed because it will interfere with the eventlistener protocol
+    s.conf:7:8: error: Unknown event type PROCESS_STAT in [eventlistener:b] events
+      hint: did you mean `PROCESS_STATE`?
+    s.conf:8:13: error: [eventlistener:b] section sets invalid buffer_size (0)
+    s.conf:9:16: error: my:own cannot be resolved within [eventlistener:b]
+      hint: Python functions cannot be loaded
+    s.conf:10:1: error: [eventlistener:c] section requires an "events" line
+      hint: such as events=PROCESS_STATE
+    s.conf:12:1: error: [fcgi-program:d] section requires a "socket" line
+    "#);
+    assert!(loaded.config.programs.iter().all(|p| p.spec.refused.is_some()) && !loaded.fatal);
+}
+
+#[test]
+fn shared_sockets() {
+    let world = World::new(&[(
+        "s.conf",
+        "[fcgi-program:u]\ncommand=x\nsocket=unix://%(here)s/%(program_name)s.sock\nuser=www-data\n\
+         socket_mode=0770\nsocket_backlog=5\nnumprocs=2\nprocess_name=%(process_num)d\n\
+         [fcgi-program:o]\ncommand=x\nsocket=unix:///o\nuser=www-data\nsocket_owner=root:adm\n\
+         [fcgi-program:t]\ncommand=x\nsocket=tcp://Host:9000\nuser=www-data\n[group:g]\nprograms=t\n",
+    )]);
+    let loaded = world.file("s.conf");
+    assert_eq!(world.findings(&loaded), "");
+    let socket = |name: &str| get(&loaded, name).spec.socket.clone().unwrap();
+    let path = format!("{}/u.sock", world.path().display()).into();
+    let address = SocketAddress::Unix { path, owner: Some("www-data".into()), mode: 0o770 };
+    assert_eq!(socket("u:0"), SharedSocket { address, backlog: Some(5) });
+    assert_eq!(socket("u:0"), socket("u:1"));
+    let address = SocketAddress::Unix { path: "/o".into(), owner: Some("root:adm".into()), mode: 0o700 };
+    assert_eq!(socket("o"), SharedSocket { address, backlog: None });
+    let address = SocketAddress::Tcp { host: "Host".into(), port: 9000 };
+    assert_eq!(socket("g:t"), SharedSocket { address, backlog: None });
+}
+
+#[test]
+fn what_else_happens_to_output() {
+    let p = program(
+        "command=x\nstdout_capture_maxbytes=1KB\nstderr_events_enabled=true\nstderr_syslog=true\n\
+         serverurl=http://x",
+    );
+    let (out, err) = (&p.spec.output.stdout, p.spec.output.stderr.as_ref().unwrap());
+    assert_eq!((out.capture_max, out.events, out.syslog), (1024, false, false));
+    assert_eq!((err.capture_max, err.events, err.syslog), (0, true, true));
+    assert!(matches!(err.target, Target::Auto { .. }));
+    assert_eq!((p.spec.server_url.as_deref(), p.spec.context.exit_127), (Some("http://x"), false));
+    // The old spelling means syslog and no file.
+    let p = program("command=x\nstdout_logfile=SYSLOG");
+    assert_eq!((&p.spec.output.stdout.target, p.spec.output.stdout.syslog), (&Target::Null, true));
+    assert_eq!(program("command=x\nserverurl=AUTO").spec.server_url, None);
+}
+
+#[test]
+fn all_groups_are_listed_in_their_order() {
+    let world = World::new(&[(
+        "s.conf",
+        "[supervisord]\n[program:b]\ncommand=x\n[program:none]\ncommand=x\nnumprocs=0\npriority=4\n[group:z]\n\
+         priority=3\n[group:g]\nprograms=b\n[eventlistener:e]\ncommand=x\nevents=EVENT\n",
+    )]);
+    let loaded = world.ancestor("s.conf");
+    assert_eq!((loaded.fatal, world.findings(&loaded).as_str()), (false, ""));
+    let groups: Vec<(&str, i32)> = loaded.config.groups.iter().map(|(n, p)| (n.as_str(), *p)).collect();
+    assert_eq!(groups, [("e", -1), ("z", 3), ("none", 4), ("g", 999)]);
+    assert!(get(&loaded, "g:b").spec.context.exit_127);
+}
+
+#[test]
+fn flags_win_over_the_file_and_reach_the_programs() {
+    let world = World::new(&[(
+        "s.conf",
+        "[supervisord]\nloglevel=error\nlogfile=a.log\nidentifier=file\nuser=root\n[program:p]\ncommand=x\n",
+    )]);
+    let mut flags = Flags { strip_ansi: true, ..Flags::default() };
+    for (key, text) in [
+        (Key::Loglevel, "debug"),
+        (Key::Logfile, "syslog"),
+        (Key::Identifier, "flag"),
+        (Key::Childlogdir, "/tmp"),
+        (Key::Minfds, "77"),
+        (Key::User, "www-data"),
+    ] {
+        world.with_request("s.conf", |req| flags.set(key, text.into(), req)).unwrap();
+    }
+    let loaded = world.with_request("s.conf", |req| load_with(req, &flags));
+    let s = &loaded.config.settings;
+    assert_eq!((s.loglevel, s.logfile.clone(), s.log_to_syslog), (LogLevel::Debug, None, true));
+    assert_eq!((s.minfds, s.user.as_deref()), (Some(77), Some("www-data")));
+    let out = &get(&loaded, "p").spec.output.stdout;
+    assert_eq!(out.target, Target::Auto { dir: "/tmp".into(), identifier: "flag".into() });
+    assert!(out.strip_ansi);
+    let bad = world.with_request("s.conf", |req| flags.set(Key::Umask, "9".into(), req));
+    assert_eq!(bad.unwrap_err(), "9 can not be converted to an octal type");
+    flags.user = Some("ghost".into());
+    let loaded = world.with_request("s.conf", |req| load_with(req, &flags));
+    assert!(loaded.fatal);
+    assert_eq!(loaded.config.first_error().unwrap().message, "Invalid user name ghost");
+}
+
+#[test]
+fn only_the_ancestor_expands_its_environment_twice() {
+    let world =
+        World::new(&[("s.conf", "[supervisord]\nenvironment=A=\"%%%%\"\n[program:p]\ncommand=x %(ENV_A)s\n")]);
+    assert_eq!(words(get(&world.ancestor("s.conf"), "p")), ["x", "%"]);
+    assert_eq!(words(get(&world.file("s.conf"), "p")), ["x", "%%"]);
+}
+
+#[test]
+fn a_sum_that_is_none_lets_nobody_in() {
+    let text = "[supervisord]\n[inet_http_server]\nport=1\nusername=u\npassword={SHA}x\n";
+    let world = World::new(&[("s.conf", text)]);
+    assert!(world.file("s.conf").fatal);
+    let loaded = world.ancestor("s.conf");
+    let auth = loaded.config.settings.servers[0].auth.clone().unwrap();
+    assert!(!loaded.fatal && matches!(auth.password, Password::Sha1(sum) if sum == [0; 20]));
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send 
 /// Everything that can be asked of a daemon.
 pub trait Control: Send + Sync {
     /// What is. Read from the published snapshot; costs the engine nothing (habit 11).
-    fn status(&self) -> Answer<'_, Status>;
+    fn status(&self) -> Answer<'_, Status<'static>>;
 
     /// Carries out an order on units. Rows come in completion order; dropping them cancels nothing.
     fn order(&self, caller: Caller, order: Order) -> Answer<'_, Box<dyn Rows>>;
@@ -36,11 +36,20 @@ pub trait Control: Send + Sync {
 
 /// The whole picture at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
+pub struct Status<'a> {
     /// The daemon itself.
     pub daemon: DaemonView,
     /// All units, ordered by group, then name.
-    pub programs: Vec<ProgramView>,
+    #[serde(borrow)]
+    pub programs: Vec<ProgramView<'a>>,
+}
+
+impl Status<'_> {
+    /// The same, for longer than what it was made from.
+    pub fn into_owned(self) -> Status<'static> {
+        let programs = self.programs.into_iter().map(ProgramView::into_owned).collect();
+        Status { daemon: self.daemon, programs }
+    }
 }
 
 /// Who asks, and through which door; for the log.

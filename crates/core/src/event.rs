@@ -110,6 +110,20 @@ impl Kind {
         }
     }
 
+    /// The kind of a change to this state.
+    pub fn of_state(to: Word) -> Kind {
+        match to {
+            Word::Stopped => Kind::ProcessStateStopped,
+            Word::Starting => Kind::ProcessStateStarting,
+            Word::Running => Kind::ProcessStateRunning,
+            Word::Backoff => Kind::ProcessStateBackoff,
+            Word::Stopping => Kind::ProcessStateStopping,
+            Word::Exited => Kind::ProcessStateExited,
+            Word::Fatal => Kind::ProcessStateFatal,
+            Word::Unknown => Kind::ProcessStateUnknown,
+        }
+    }
+
     /// Who subscribes to `wanted` hears of this kind.
     pub fn is_in(self, wanted: Kind) -> bool {
         wanted == self || wanted == self.family() || wanted == Kind::Event
@@ -228,22 +242,22 @@ impl Period {
             Period::Hour => 3600,
         }
     }
+
+    /// The type of its ticks.
+    pub fn kind(self) -> Kind {
+        match self {
+            Period::Seconds5 => Kind::Tick5,
+            Period::Minute => Kind::Tick60,
+            Period::Hour => Kind::Tick3600,
+        }
+    }
 }
 
 impl Happening {
     /// Its concrete type.
     pub fn kind(&self) -> Kind {
         match self {
-            Happening::State { to, .. } => match to {
-                Word::Stopped => Kind::ProcessStateStopped,
-                Word::Starting => Kind::ProcessStateStarting,
-                Word::Running => Kind::ProcessStateRunning,
-                Word::Backoff => Kind::ProcessStateBackoff,
-                Word::Stopping => Kind::ProcessStateStopping,
-                Word::Exited => Kind::ProcessStateExited,
-                Word::Fatal => Kind::ProcessStateFatal,
-                Word::Unknown => Kind::ProcessStateUnknown,
-            },
+            Happening::State { to, .. } => Kind::of_state(*to),
             Happening::Communication { channel: Channel::Stdout, .. } => Kind::ProcessCommunicationStdout,
             Happening::Communication { channel: Channel::Stderr, .. } => Kind::ProcessCommunicationStderr,
             Happening::Log { channel: Channel::Stdout, .. } => Kind::ProcessLogStdout,
@@ -251,9 +265,7 @@ impl Happening {
             Happening::Remote { .. } => Kind::RemoteCommunication,
             Happening::Running => Kind::SupervisorStateChangeRunning,
             Happening::Stopping => Kind::SupervisorStateChangeStopping,
-            Happening::Tick { period: Period::Seconds5, .. } => Kind::Tick5,
-            Happening::Tick { period: Period::Minute, .. } => Kind::Tick60,
-            Happening::Tick { period: Period::Hour, .. } => Kind::Tick3600,
+            Happening::Tick { period, .. } => period.kind(),
             Happening::GroupAdded(_) => Kind::ProcessGroupAdded,
             Happening::GroupRemoved(_) => Kind::ProcessGroupRemoved,
         }
@@ -301,6 +313,14 @@ impl core::fmt::Display for Who {
     }
 }
 
+/// Bytes as text, as events show them.
+pub(crate) fn text_of(data: &[u8]) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_data(&mut out, data);
+    out
+}
+
 fn write_data(out: &mut String, data: &[u8]) -> core::fmt::Result {
     match core::str::from_utf8(data) {
         Ok(text) => out.write_str(text),
@@ -328,4 +348,85 @@ fn write_bytes_literal(out: &mut String, data: &[u8]) -> core::fmt::Result {
     }
     out.push(quote);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    fn who(process: &str, group: &str) -> Who {
+        Who { process: process.into(), group: group.into() }
+    }
+
+    fn state(from: Word, to: Word) -> Happening {
+        Happening::State { who: who("web_1", "web"), from, to, tries: 2, pid: 4711, expected: false }
+    }
+
+    /// What the genuine daemon (4.3.0) gave to a listener that wrote it down; pids changed.
+    #[test]
+    fn payloads_are_those_of_the_ancestor() {
+        let is = |h: Happening, kind: &str, text: &str| {
+            assert_eq!(h.payload(), text);
+            assert_eq!(h.kind().name(), kind);
+        };
+        use Word::*;
+        let p = "processname:web_1 groupname:web from_state:";
+        is(state(Stopped, Starting), "PROCESS_STATE_STARTING", &(p.to_string() + "STOPPED tries:2"));
+        is(state(Starting, Backoff), "PROCESS_STATE_BACKOFF", &(p.to_string() + "STARTING tries:2"));
+        is(state(Starting, Running), "PROCESS_STATE_RUNNING", &(p.to_string() + "STARTING pid:4711"));
+        is(state(Running, Stopping), "PROCESS_STATE_STOPPING", &(p.to_string() + "RUNNING pid:4711"));
+        is(state(Stopping, Stopped), "PROCESS_STATE_STOPPED", &(p.to_string() + "STOPPING pid:4711"));
+        is(state(Running, Exited), "PROCESS_STATE_EXITED", &(p.to_string() + "RUNNING expected:0 pid:4711"));
+        is(state(Backoff, Fatal), "PROCESS_STATE_FATAL", &(p.to_string() + "BACKOFF"));
+        is(state(Stopping, Unknown), "PROCESS_STATE_UNKNOWN", &(p.to_string() + "STOPPING"));
+        is(Happening::Running, "SUPERVISOR_STATE_CHANGE_RUNNING", "");
+        is(Happening::Stopping, "SUPERVISOR_STATE_CHANGE_STOPPING", "");
+        is(Happening::GroupAdded("rec".into()), "PROCESS_GROUP_ADDED", "groupname:rec\n");
+        is(Happening::GroupRemoved("rec".into()), "PROCESS_GROUP_REMOVED", "groupname:rec\n");
+        let tick = |period| Happening::Tick { period, when: 1_795_264_800 };
+        is(tick(Period::Seconds5), "TICK_5", "when:1795264800");
+        is(tick(Period::Minute), "TICK_60", "when:1795264800");
+        is(tick(Period::Hour), "TICK_3600", "when:1795264800");
+        let remote = Happening::Remote { kind: "typé".into(), data: "däta\nx".into() };
+        is(remote, "REMOTE_COMMUNICATION", "type:typé\ndäta\nx");
+    }
+
+    #[test]
+    fn output_that_is_no_text_is_shown_as_the_ancestor_shows_bytes() {
+        let log = |channel, data: &[u8]| {
+            Happening::Log { who: who("talk", "talk"), pid: 20499, channel, data: data.into() }.payload()
+        };
+        let head = "processname:talk groupname:talk pid:20499 channel:";
+        let out = log(Channel::Stdout, "capé".as_bytes());
+        assert_eq!(out, head.to_string() + "stdout\ncapé");
+        let out = log(Channel::Stdout, b"hello \xc3\xa9\nbad \xff\xfe it's\n");
+        let shown = r#"Undecodable: b"hello \xc3\xa9\nbad \xff\xfe it's\n""#;
+        assert_eq!(out, head.to_string() + "stdout\n" + shown);
+        let out = log(Channel::Stderr, b"err \xff \"x\" 'y' \x07\x7f\n");
+        let shown = r#"Undecodable: b'err \xff "x" \'y\' \x07\x7f\n'"#;
+        assert_eq!(out, head.to_string() + "stderr\n" + shown);
+        let data = b"c\xff\"\x00\\".to_vec();
+        let capture =
+            Happening::Communication { who: who("talk", "talk"), pid: 20499, channel: Channel::Stdout, data };
+        let shown = r#"Undecodable: b'c\xff"\x00\\'"#;
+        assert_eq!(capture.payload(), "processname:talk groupname:talk pid:20499\n".to_string() + shown);
+        assert_eq!(capture.kind().name(), "PROCESS_COMMUNICATION_STDOUT");
+    }
+
+    #[test]
+    fn who_subscribes_to_a_family_gets_its_members() {
+        for (kind, name) in Kind::ALL {
+            assert_eq!(Kind::parse(&name.to_lowercase()), Some(kind));
+            assert!(kind.is_in(kind) && kind.is_in(Kind::Event));
+            let families =
+                Kind::ALL.iter().filter(|(f, _)| *f != kind && *f != Kind::Event && kind.is_in(*f));
+            for (_, family) in families {
+                assert!(name.starts_with(family), "{name} in {family}");
+            }
+        }
+        assert!(Kind::ProcessGroupAdded.is_in(Kind::ProcessGroup));
+        assert!(!Kind::Tick5.is_in(Kind::Tick60));
+        assert_eq!(Kind::parse("TICK_7"), None);
+    }
 }

@@ -21,6 +21,7 @@ pub mod exit;
 pub mod fleet;
 pub mod ids;
 pub mod inside;
+pub mod listen;
 pub mod proc;
 pub mod signal;
 pub mod sim;

@@ -5,6 +5,7 @@ use crate::ids::{Pid, RunId, UnitId};
 use crate::proc::{Cause, State, Trouble};
 use crate::spec::Spec;
 use crate::time::{Now, Wall};
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -117,16 +118,20 @@ pub struct DaemonView {
     pub dropped: u64,
 }
 
-/// One unit, for people and programs: the object of `supers status --json`.
+/// One unit, for people and programs: the object of `supers status --json`. Texts are borrowed from the
+/// snapshot they describe, or from the document they were read from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ProgramView {
+pub struct ProgramView<'a> {
     /// Name within the group.
-    pub name: String,
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
     /// The group; equal to `name` for a program outside any group.
-    pub group: String,
+    #[serde(borrow)]
+    pub group: Cow<'a, str>,
     /// Supervisor's word: STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL, UNKNOWN.
-    pub state: String,
+    #[serde(borrow)]
+    pub state: Cow<'a, str>,
     /// The main process; 0 when there is none.
     pub pid: i32,
     /// Whole seconds since the run began; 0 when none lives.
@@ -136,11 +141,14 @@ pub struct ProgramView {
     /// How the last run ended: the exit code, or a signal's number negated; null when none ended yet.
     pub exit: Option<i32>,
     /// Why it is not running (or what it waits for), in a sentence; empty when it runs.
-    pub reason: String,
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
     /// The command to type next when something is wrong; else empty.
-    pub hint: String,
+    #[serde(borrow)]
+    pub hint: Cow<'a, str>,
     /// Text from the description.
-    pub description: String,
+    #[serde(borrow)]
+    pub description: Cow<'a, str>,
     /// Wanted up.
     pub want: bool,
     /// When the state was entered, Unix seconds.
@@ -150,85 +158,108 @@ pub struct ProgramView {
     /// When the last run ended, Unix seconds; 0 never.
     pub ended: i64,
     /// Where the description stands: `file:line`.
-    pub source: String,
+    #[serde(borrow)]
+    pub source: Cow<'a, str>,
 }
 
-impl ProgramView {
+impl<'a> ProgramView<'a> {
     /// The name to type: `web`, or `group:web`.
-    pub fn full_name(&self) -> String {
+    pub fn full_name(&self) -> Cow<'_, str> {
         if self.name == self.group {
-            self.name.clone()
+            Cow::Borrowed(&self.name)
         } else {
-            alloc::format!("{}:{}", self.group, self.name)
+            alloc::format!("{}:{}", self.group, self.name).into()
         }
     }
 
     /// Flattens one unit at the time `now`.
-    pub fn new(u: &UnitView, now: Now) -> ProgramView {
-        let pid = u.state.pid();
-        let reason = reason(u, now);
-        let hint = hint(u);
+    pub fn new(u: &'a UnitView, now: Now) -> ProgramView<'a> {
+        let source = match u.origin.file.as_str() {
+            "" => "".into(),
+            file => alloc::format!("{file}:{}", u.origin.line).into(),
+        };
         ProgramView {
-            name: u.spec.name.clone(),
-            group: u.spec.group.clone(),
+            name: Cow::Borrowed(&u.spec.name),
+            group: Cow::Borrowed(&u.spec.group),
             state: u.state.word().into(),
-            pid: pid.map_or(0, |Pid(p)| p),
-            uptime_s: match (pid, u.started) {
-                (Some(_), Some(Wall(t))) => u64::try_from((now.wall.0 - t) / 1000).unwrap_or(0),
-                _ => 0,
-            },
+            pid: u.state.pid().map_or(0, |Pid(p)| p),
+            uptime_s: u.uptime_s(now),
             restarts: u.restarts,
             exit: u.last_exit.and_then(Exit::number),
-            reason,
-            hint,
-            description: u.origin.description.clone(),
+            reason: reason(u, now),
+            hint: hint(u),
+            description: Cow::Borrowed(&u.origin.description),
             want: u.want_up,
             since: u.since.secs(),
             started: u.started.map_or(0, Wall::secs),
             ended: u.ended.map_or(0, Wall::secs),
-            source: if u.origin.file.is_empty() {
-                String::new()
-            } else {
-                alloc::format!("{}:{}", u.origin.file, u.origin.line)
-            },
+            source,
+        }
+    }
+
+    /// The same, for longer than what it was made from.
+    pub fn into_owned(self) -> ProgramView<'static> {
+        let own = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        ProgramView {
+            name: own(self.name),
+            group: own(self.group),
+            state: own(self.state),
+            reason: own(self.reason),
+            hint: own(self.hint),
+            description: own(self.description),
+            source: own(self.source),
+            pid: self.pid,
+            uptime_s: self.uptime_s,
+            restarts: self.restarts,
+            exit: self.exit,
+            want: self.want,
+            since: self.since,
+            started: self.started,
+            ended: self.ended,
         }
     }
 }
 
-fn reason(u: &UnitView, now: Now) -> String {
-    match &u.state {
-        State::Running { .. } => String::new(),
-        State::Starting { .. } => String::new(),
-        State::Held => {
-            if u.waits_for.is_empty() {
-                "waiting for its turn".into()
-            } else {
-                alloc::format!("waiting for {}", u.waits_for.join(", "))
-            }
+impl UnitView {
+    /// Whole seconds since the run began; 0 when none lives.
+    pub fn uptime_s(&self, now: Now) -> u64 {
+        match (self.state.pid(), self.started) {
+            (Some(_), Some(Wall(t))) => u64::try_from((now.wall.0 - t) / 1000).unwrap_or(0),
+            _ => 0,
         }
+    }
+}
+
+fn reason(u: &UnitView, now: Now) -> Cow<'static, str> {
+    match &u.state {
+        State::Running { .. } | State::Starting { .. } => "".into(),
+        State::Held if u.waits_for.is_empty() => "waiting for its turn".into(),
+        State::Held => alloc::format!("waiting for {}", u.waits_for.join(", ")).into(),
         State::Stopping { .. } => "stopping".into(),
         State::Backoff { until, cause, .. } => {
             let left = until.since(now.mono).as_millis().div_ceil(1000);
-            alloc::format!("{cause}; next try in {left} s")
+            alloc::format!("{cause}; next try in {left} s").into()
         }
-        State::Stopped { cause } | State::Exited { cause, .. } | State::Fatal { cause } => cause.to_string(),
+        State::Stopped { cause } | State::Exited { cause, .. } | State::Fatal { cause } => {
+            cause.to_string().into()
+        }
         State::Unknown { .. } => "a signal could not be sent to it".into(),
     }
 }
 
-fn hint(u: &UnitView) -> String {
-    let name = u.spec.full_name();
-    match &u.state {
+fn hint(u: &UnitView) -> Cow<'static, str> {
+    let command = match &u.state {
         State::Running { .. } | State::Starting { .. } | State::Stopping { .. } | State::Held => {
-            String::new()
+            return "".into();
         }
-        State::Stopped { .. } => alloc::format!("supers start {name}"),
-        State::Backoff { .. } => alloc::format!("supers logs {name}"),
-        State::Exited { expected: true, .. } => alloc::format!("supers start {name}"),
-        State::Exited { .. } => alloc::format!("supers logs {name}"),
-        State::Fatal { cause: Cause::Refused(_) } => alloc::format!("supers check {}", u.origin.file),
-        State::Fatal { cause: Cause::Start(_) } => alloc::format!("supers start {name}"),
-        State::Fatal { .. } => alloc::format!("supers logs {name}"),
-        State::Unknown { .. } => alloc::format!("supers stop {name}"),
-    }
+        State::Fatal { cause: Cause::Refused(_) } => {
+            return alloc::format!("supers check {}", u.origin.file).into();
+        }
+        State::Stopped { .. }
+        | State::Exited { expected: true, .. }
+        | State::Fatal { cause: Cause::Start(_) } => "start",
+        State::Backoff { .. } | State::Exited { .. } | State::Fatal { .. } => "logs",
+        State::Unknown { .. } => "stop",
+    };
+    alloc::format!("supers {command} {}", u.spec.full_name()).into()
 }

@@ -244,6 +244,9 @@ pub struct Context {
     pub session: bool,
     /// Standard input is a pipe held by the daemon; else /dev/null.
     pub stdin_pipe: bool,
+    /// A failure in the child before its exec (folder, user, exec) is no failed start: the child ends
+    /// with 127, and the reason is in its standard error (supervisor-contract 6).
+    pub exit_127: bool,
 }
 
 /// A working directory.
@@ -416,6 +419,7 @@ impl Default for Context {
             ignore_sigpipe: false,
             session: false,
             stdin_pipe: true,
+            exit_127: false,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Decisions turned into deeds: the core's actions, done to the operating system.
 
 use crate::engine::{Engine, Run};
-use crate::spawner::{Done, Request};
+use crate::spawner::{Done, Request, fault};
+use crate::unexecuted::counts_as_run;
 use std::io;
 use supers_core::exit::{Exit, Stage};
 use supers_core::fleet::Deed;
@@ -28,6 +29,9 @@ impl Engine {
                     Deed::Unit(id, action) => self.act_on(id, action),
                     Deed::Removed(id) => {
                         self.logs.detach(id);
+                        self.bus.remove(self.now, id);
+                        self.log_paths.remove(&id);
+                        self.sockets.keep(self.fleet.iter().map(|(_, slot)| &*slot.spec));
                         self.touched.insert(id);
                     }
                     Deed::AllDown => self.all_down = true,
@@ -54,11 +58,19 @@ impl Engine {
             Exe::Main(_) => None,
             Exe::Stop(_) | Exe::Reload(_) => slot.unit.state.pid(),
         };
-        let request = Request { unit, run, exe, spec: slot.spec.clone(), main };
-        self.spawning.insert(run);
-        if let Err((request, error)) = self.spawner.request(request) {
-            self.spawning.remove(&run);
-            self.fleet.fact(unit, Event::SpawnFailed { run: request.run, error }, self.now, &mut self.deeds);
+        let spec = slot.spec.clone();
+        let requested = match self.sockets.of(&spec) {
+            Err(text) => Err(fault(Stage::Files, &text)),
+            Ok(socket) => {
+                let request = Request { unit, run, exe, spec, main, socket };
+                self.spawner.request(request).map_err(|(_, error)| error)
+            }
+        };
+        match requested {
+            Ok(()) => drop(self.spawning.insert(run)),
+            Err(error) => {
+                self.fleet.fact(unit, Event::SpawnFailed { run, error }, self.now, &mut self.deeds);
+            }
         }
     }
 
@@ -82,9 +94,10 @@ impl Engine {
     fn note(&mut self, id: UnitId, note: &Note) {
         let slot = self.fleet.get(id).map(|slot| &slot.spec);
         // The last news of a unit come when its slot is gone.
-        let spec = slot.or_else(|| self.runs.values().find(|r| r.unit == id).map(|r| &r.spec));
-        if let Some(spec) = spec {
+        let spec = slot.or_else(|| self.runs.values().find(|r| r.unit == id).map(|r| &r.spec)).cloned();
+        if let Some(spec) = &spec {
             self.journal.note(self.now, spec, note);
+            self.bus.note(id, spec, note);
         }
         match note {
             Note::Reloaded => self.tickets.reloaded(id, None),
@@ -105,6 +118,18 @@ impl Engine {
         let Done { unit, spec, run, exe, result } = done;
         self.spawning.remove(&run);
         let started = match result {
+            // Whoever is alone has reaped the child already, and does not know its pid any more.
+            Err(error) if counts_as_run(&spec, &error) => match self.early.remove(&run) {
+                None if self.family.has_keeper() => {
+                    self.unexecuted.insert(run, unit);
+                    return;
+                }
+                early => {
+                    let pid = early.map_or(Pid(0), |(pid, _)| pid);
+                    self.died_unexecuted(unit, run, pid);
+                    return self.let_go(run, pid);
+                }
+            },
             Err(error) => {
                 // The child that got as far as telling the keeper is a zombie until it is let go.
                 match self.early.remove(&run) {
@@ -130,10 +155,10 @@ impl Engine {
             pid,
             pidfd: started.child.pidfd,
             streams: started.streams,
-            _stdin: started.stdin,
             exit: None,
         };
         self.runs.insert(run, r);
+        self.bus.started(unit, run, exe, started.stdin);
         if wanted {
             self.fleet.fact(unit, Event::Spawned { run, pid }, self.now, &mut self.deeds);
         } else {
@@ -154,7 +179,7 @@ impl Engine {
         }
         r.exit = Some(exit);
         self.family.unwatch(run, &r.pidfd);
-        let drained = !r.streams.pending() || !self.logs.drain(r.unit, run);
+        let drained = !r.streams.pending() && !crate::bus::tells(&r.spec) || !self.logs.drain(r.unit, run);
         if drained {
             self.finish(run);
         }
@@ -167,6 +192,7 @@ impl Engine {
         };
         self.fleet.fact(unit, Event::Exited { run, pid, exit }, self.now, &mut self.deeds);
         self.perform();
+        self.bus.ended(run);
         // Until here the zombie pinned the pid: a sweep of its group could not meet a stranger.
         self.runs.remove(&run);
         self.let_go(run, pid);
@@ -174,6 +200,9 @@ impl Engine {
 
     /// Nobody needs this ended process any more: it is reaped.
     pub(crate) fn let_go(&mut self, run: RunId, pid: Pid) {
+        if pid == Pid(0) {
+            return;
+        }
         if let Err(e) = self.family.settle(run, pid) {
             self.journal.warn(self.now, format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e)));
         }

@@ -1,5 +1,6 @@
 //! The turn: facts and requests in, decisions made, deeds done, a snapshot out, tickets answered.
 
+use crate::bus::Bus;
 use crate::clock;
 use crate::family::{Family, Tidings};
 use crate::groups::{Groups, LastParse, Parsed};
@@ -9,6 +10,7 @@ use crate::logs::mainlog::{Level, MainLog};
 use crate::logs::{LogFact, Logs, Streams};
 use crate::orders::{After, Ask};
 use crate::publish::{Board, Extra, publish};
+use crate::shared::SharedSockets;
 use crate::sources::{Fresh, Load, Sources};
 use crate::spawner::{self, Done, FileLimits, Spawner};
 use crate::tickets::Tickets;
@@ -19,18 +21,17 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use supers_config::Loaded;
+use supers_config::{Loaded, Settings};
 use supers_core::event::Happening;
 use supers_core::exit::Exit;
 use supers_core::fleet::{Deed, Fleet};
-use supers_core::inside::StdinDone;
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
 use supers_core::signal::Signal;
 use supers_core::spec::Spec;
 use supers_core::time::{Mono, Now};
 use supers_os::reap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Requests that may wait; a door that brings more waits itself.
 const ASKS: usize = 1024;
@@ -60,6 +61,8 @@ pub struct Setup {
     pub unit_dir: Option<PathBuf>,
     /// What SIGHUP means.
     pub hup: Hup,
+    /// Hears the daemon's own settings after each reload.
+    pub settings: watch::Sender<Arc<Settings>>,
     /// At shutdown, one group after another.
     pub sequential_stop: bool,
     /// The daemon's own oom_score_adj is not 0.
@@ -83,12 +86,14 @@ pub enum Hup {
 }
 
 /// How the engine's work ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// The shutdown is complete.
     ForGood,
     /// All is down so that a fresh daemon can begin anew.
     Again,
+    /// Nothing was started, for this reason.
+    Refused(String),
 }
 
 /// One life in progress.
@@ -101,8 +106,6 @@ pub(crate) struct Run {
     pub pid: Pid,
     pub pidfd: OwnedFd,
     pub streams: Arc<Streams>,
-    /// Held so that the child's standard input does not end.
-    pub _stdin: Option<OwnedFd>,
     /// Set when the end is known and its output is still being stored.
     pub exit: Option<Exit>,
 }
@@ -119,6 +122,8 @@ pub struct Engine {
     pub(crate) spawning: HashSet<RunId>,
     /// Starts that failed when the child had told the keeper of itself, and whose end is not told yet.
     pub(crate) failed: HashSet<RunId>,
+    /// Starts that failed in the child and count as a run: it is over as soon as the keeper tells the pid.
+    pub(crate) unexecuted: HashMap<RunId, UnitId>,
     /// Runs of this daemon come after it.
     first_run: RunId,
     /// Ends that came in before the news of the spawn.
@@ -127,6 +132,7 @@ pub struct Engine {
     pub(crate) spawner: Spawner,
     pub(crate) logs: Logs,
     pub(crate) journal: Journal,
+    pub(crate) bus: Bus,
     pub(crate) tickets: Tickets,
     pub(crate) sources: Sources,
     pub(crate) all_down: bool,
@@ -135,10 +141,12 @@ pub struct Engine {
     pub(crate) parsed: LastParse,
     pub(crate) groups: Groups,
     /// Paths of each unit's log files, for the snapshot.
-    log_paths: HashMap<UnitId, Arc<[BString; 2]>>,
+    pub(crate) log_paths: HashMap<UnitId, Arc<[BString; 2]>>,
+    pub(crate) sockets: SharedSockets,
+    pub(crate) settings: watch::Sender<Arc<Settings>>,
     hup: Hup,
     board: Board,
-    notices: Notices,
+    pub(crate) notices: Notices,
     sequential_stop: bool,
     waiting_line: Option<Mono>,
     inputs: Inputs,
@@ -158,6 +166,7 @@ enum Input {
     Log(LogFact),
     Ask(Ask),
     Fresh(Box<Fresh>),
+    Room,
     Time,
 }
 
@@ -178,6 +187,7 @@ impl Engine {
         let (asks_tx, asks) = mpsc::channel(ASKS);
         let board = Board::default();
         let parsed = LastParse::new(Parsed::of(&setup.initial));
+        let bus = Bus::new(&setup.identity.identifier)?;
         let handle = Handle {
             asks: asks_tx,
             board: board.clone(),
@@ -197,12 +207,14 @@ impl Engine {
             runs: HashMap::new(),
             spawning: HashSet::new(),
             failed: HashSet::new(),
+            unexecuted: HashMap::new(),
             first_run,
             early: HashMap::new(),
             family: setup.family,
             spawner,
             logs,
             journal: Journal::new(setup.main_log),
+            bus,
             tickets: Tickets::default(),
             sources,
             all_down: false,
@@ -210,6 +222,8 @@ impl Engine {
             parsed,
             groups: Groups::default(),
             log_paths: HashMap::new(),
+            sockets: SharedSockets::default(),
+            settings: setup.settings,
             hup: setup.hup,
             board,
             notices: setup.notices,
@@ -218,12 +232,12 @@ impl Engine {
             inputs: Inputs { asks, done, log_facts, fresh },
         };
         engine.family.join_runtime()?;
-        engine.groups_as_parsed();
         let units = engine.parsed.read();
         let added = units.wanted.iter().cloned();
         let ids: Vec<UnitId> =
             added.filter_map(|(spec, origin)| engine.fleet.add(spec, origin, engine.now)).collect();
         engine.fleet.link();
+        engine.groups_as_parsed();
         engine.prepare(&ids);
         engine.publish();
         Ok((engine, handle))
@@ -234,7 +248,11 @@ impl Engine {
         self.now = clock::now();
         self.end_leftovers().await;
         self.now = clock::now();
+        if let Err(text) = self.bind_sockets() {
+            return Ended::Refused(text);
+        }
         if !self.fleet.is_stopping() {
+            self.happen(Happening::Running);
             self.fleet.boot(self.now, &mut self.deeds);
         }
         self.perform();
@@ -264,12 +282,13 @@ impl Engine {
             Some(f) = log_facts.recv() => Input::Log(f),
             Some(a) = asks.recv() => Input::Ask(a),
             Some(f) = fresh.recv() => Input::Fresh(Box::new(f)),
+            () = self.bus.writable() => Input::Room,
             () = until(deadline) => Input::Time,
         }
     }
 
     fn deadline(&self) -> Option<Mono> {
-        [self.fleet.deadline(), self.tickets.deadline(), self.waiting_line].into_iter().flatten().min()
+        [self.fleet.deadline(), self.tickets.deadline(), self.waiting_line, self.bus.deadline()].into_iter().flatten().min()
     }
 
     /// More of what is there already, up to a bound, so that a storm is one turn and not a thousand.
@@ -296,6 +315,7 @@ impl Engine {
             Input::Log(fact) => self.log_fact(fact),
             Input::Ask(ask) => self.asked(ask),
             Input::Fresh(fresh) => self.read_done(*fresh),
+            Input::Room => self.bus.flush(),
             Input::Time => {}
         }
         self.perform();
@@ -344,9 +364,13 @@ impl Engine {
 
     /// Deadlines, the snapshot, then the answers: who is answered finds the state published.
     fn end_turn(&mut self) {
+        self.bus.pass(self.now);
         self.fleet.tick(self.now, &mut self.deeds);
         self.perform();
         self.say_who_is_waited_for();
+        for (level, line) in self.bus.take_lines() {
+            self.journal.say(level, self.now, line);
+        }
         let mut changed = self.publish();
         changed.append(&mut self.touched);
         self.journal.flush();
@@ -366,6 +390,12 @@ impl Engine {
                 Tidings::Ended { run, pid, exit } if self.spawning.contains(&run) => {
                     self.early.insert(run, (pid, exit));
                 }
+                Tidings::Ended { run, pid, .. } if self.unexecuted.contains_key(&run) => {
+                    if let Some(unit) = self.unexecuted.remove(&run) {
+                        self.died_unexecuted(unit, run, pid);
+                    }
+                    self.let_go(run, pid);
+                }
                 // Of an earlier daemon, or of a start that failed: nobody waits for it.
                 Tidings::Ended { run, pid, .. } if run < self.first_run || self.failed.remove(&run) => {
                     self.let_go(run, pid);
@@ -382,6 +412,9 @@ impl Engine {
                         self.now,
                         "the keeper is gone: stopping everything in order",
                     );
+                    for (run, unit) in std::mem::take(&mut self.unexecuted) {
+                        self.died_unexecuted(unit, run, Pid(0));
+                    }
                     self.shut_down();
                 }
             }
@@ -416,20 +449,17 @@ impl Engine {
         }
     }
 
-    /// Makes what units need before their first start.
-    pub(crate) fn prepare(&mut self, _ids: &[UnitId]) {}
-
-    /// Text for a child's standard input.
-    pub(crate) fn write_stdin(&mut self, _unit: UnitId, _bytes: &[u8]) -> StdinDone {
-        StdinDone::Closed
+    /// Binds the sockets that children share. At the start a failure is final (supervisor-contract 4); later it
+    /// is one of the unit.
+    fn bind_sockets(&mut self) -> Result<(), String> {
+        let specs: Vec<Arc<Spec>> = self.fleet.iter().map(|(_, slot)| slot.spec.clone()).collect();
+        specs.iter().try_for_each(|spec| self.sockets.of(spec).map(drop))
     }
-
-    /// Something happened that listeners may want to know.
-    pub(crate) fn happen(&mut self, _news: Happening) {}
 
     pub(crate) fn shut_down(&mut self) {
         if !self.fleet.is_stopping() {
             self.waiting_line = Some(self.now.mono + WAITING_EVERY);
+            self.happen(Happening::Stopping);
             self.fleet.shutdown(self.sequential_stop, self.now, &mut self.deeds);
         }
     }
@@ -439,21 +469,6 @@ impl Engine {
             self.waiting_line = Some(self.now.mono + WAITING_EVERY);
             let names = self.still_alive().join(", ");
             self.journal.info(self.now, format!("waiting for {names} to die"));
-        }
-    }
-
-    fn log_fact(&mut self, fact: LogFact) {
-        match fact {
-            LogFact::Drained { run, .. } => self.finish(run),
-            LogFact::Trouble { path, error, .. } => {
-                let text = format!("{}: {error}; its output waits", path.display());
-                self.journal.say(Level::Error, self.now, &text);
-                self.notices.add(text);
-            }
-            LogFact::Recovered { path, .. } => {
-                self.journal.info(self.now, format!("{}: output is written again", path.display()));
-                self.notices.clear(&format!("{}: ", path.display()));
-            }
         }
     }
 }

@@ -155,6 +155,10 @@ impl Family {
         self.keeper.as_ref().and_then(|k| k.socket.try_clone().ok())
     }
 
+    pub(crate) fn has_keeper(&self) -> bool {
+        self.keeper.is_some() && !self.orphaned
+    }
+
     pub(crate) fn method(&self) -> Method {
         if self.keeper.is_some() { Method::Keeper } else { Method::Own }
     }

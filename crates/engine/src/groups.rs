@@ -25,8 +25,7 @@ pub(crate) struct Parsed {
 impl Parsed {
     pub(crate) fn of(loaded: &Loaded) -> Parsed {
         let wanted = wanted(loaded);
-        let of_units = wanted.iter().map(|(spec, _)| (spec.group.clone(), spec.group_priority));
-        let groups = of_units.collect();
+        let groups = loaded.config.groups.iter().cloned().collect();
         Parsed { wanted, groups }
     }
 
@@ -62,16 +61,17 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Makes these the active groups; what came and what went.
-    fn set(&mut self, groups: BTreeMap<String, i32>) -> Vec<Happening> {
-        let gone = self.active.keys().filter(|name| !groups.contains_key(*name));
-        let come = groups.keys().filter(|name| !self.active.contains_key(*name));
-        let gone = gone.cloned().map(Happening::GroupRemoved);
-        let news = gone.chain(come.cloned().map(Happening::GroupAdded)).collect();
+    /// Makes these the active groups; what went, and what came in the order of a boot.
+    fn set(&mut self, groups: BTreeMap<String, i32>) -> (Vec<String>, Vec<String>) {
+        let gone = self.active.keys().filter(|name| !groups.contains_key(*name)).cloned().collect();
+        let mut come: Vec<(&i32, &String)> =
+            groups.iter().filter(|(name, _)| !self.active.contains_key(*name)).map(|(n, p)| (p, n)).collect();
+        come.sort();
+        let come = come.into_iter().map(|(_, name)| name.clone()).collect();
         let row = |(name, priority): (&String, &i32)| Group { name: name.clone(), priority: *priority };
         self.shown = groups.iter().map(row).collect();
         self.active = groups;
-        news
+        (gone, come)
     }
 
     /// For the snapshot.
@@ -86,9 +86,21 @@ impl Engine {
         self.set_groups(self.parsed.read().groups.clone());
     }
 
+    /// The units of new groups are there already: a pool hears of its own group, and of those that come
+    /// after it.
     fn set_groups(&mut self, groups: BTreeMap<String, i32>) {
-        for news in self.groups.set(groups) {
-            self.happen(news);
+        let (gone, come) = self.groups.set(groups);
+        gone.into_iter().for_each(|name| self.happen(Happening::GroupRemoved(name)));
+        if come.is_empty() {
+            return;
+        }
+        let mut units: BTreeMap<String, Vec<UnitId>> = BTreeMap::new();
+        for (id, slot) in self.fleet.iter() {
+            units.entry(slot.spec.group.clone()).or_default().push(id);
+        }
+        for name in come {
+            self.listen(units.get(&name).map_or(&[], Vec::as_slice));
+            self.happen(Happening::GroupAdded(name));
         }
     }
 
@@ -134,9 +146,6 @@ impl Engine {
             return GroupDone::AlreadyAdded;
         }
         let Some(priority) = parsed.groups.get(name) else { return GroupDone::BadName };
-        let mut groups = self.groups.active.clone();
-        groups.insert(name.to_owned(), *priority);
-        self.set_groups(groups);
         let members = parsed.wanted.iter().filter(|(spec, _)| spec.group == name);
         let (mut all, mut start) = (Vec::new(), Vec::new());
         for (spec, origin) in members {
@@ -147,6 +156,9 @@ impl Engine {
             }
         }
         self.fleet.link();
+        let mut groups = self.groups.active.clone();
+        groups.insert(name.to_owned(), *priority);
+        self.set_groups(groups);
         self.prepare(&all);
         self.fleet.boot_these(&start, self.now, &mut self.deeds);
         GroupDone::Done
@@ -184,13 +196,13 @@ mod tests {
     #[test]
     fn what_came_and_what_went() {
         let mut g = Groups::default();
-        assert_eq!(g.set(groups(&["a", "b"])).len(), 2);
-        assert_eq!(
-            g.set(groups(&["b", "c"])),
-            [Happening::GroupRemoved("a".into()), Happening::GroupAdded("c".into())]
-        );
+        assert_eq!(g.set(groups(&["a", "b"])).1, ["a", "b"]);
+        let mut next = groups(&["b", "c"]);
+        next.insert("z".into(), -1);
+        let (gone, come) = g.set(next.clone());
+        assert_eq!((gone, come), (vec!["a".into()], vec!["z".into(), "c".into()]));
         let shown: Vec<&str> = g.shown().iter().map(|g| g.name.as_str()).collect();
-        assert_eq!(shown, ["b", "c"]);
-        assert!(g.set(groups(&["b", "c"])).is_empty());
+        assert_eq!(shown, ["b", "c", "z"]);
+        assert_eq!(g.set(next), (vec![], vec![]));
     }
 }

@@ -103,11 +103,11 @@ impl Handle {
     }
 
     /// All units as they are now, by group and name.
-    fn programs(snapshot: &Snapshot) -> Vec<ProgramView> {
+    fn programs(snapshot: &Snapshot) -> Vec<ProgramView<'static>> {
         let now = clock::now();
         let mut units: Vec<&Arc<UnitView>> = snapshot.units().collect();
         units.sort_by(|a, b| (&a.spec.group, &a.spec.name).cmp(&(&b.spec.group, &b.spec.name)));
-        units.into_iter().map(|u| ProgramView::new(u, now)).collect()
+        units.into_iter().map(|u| ProgramView::new(u, now).into_owned()).collect()
     }
 
     fn reader(&self, unit: UnitId, stream: Stream) -> Result<LogReader, Refusal> {
@@ -125,7 +125,7 @@ impl Handle {
 }
 
 impl Control for Handle {
-    fn status(&self) -> Answer<'_, Status> {
+    fn status(&self) -> Answer<'_, Status<'static>> {
         let snapshot = self.board.read();
         let status = Status { daemon: self.view(&snapshot), programs: Self::programs(&snapshot) };
         Box::pin(std::future::ready(Ok(status)))

@@ -10,6 +10,7 @@
 //! *Tested* through real processes (`crates/cli/tests`); the log pump by itself.
 #![forbid(unsafe_code)]
 
+pub mod bus;
 pub mod clock;
 mod deeds;
 pub mod engine;
@@ -21,11 +22,15 @@ mod inside;
 mod journal;
 mod line;
 pub mod logs;
+mod news;
 mod orders;
 mod publish;
+mod shared;
 mod sources;
 mod spawner;
+pub mod stdin;
 mod tickets;
+mod unexecuted;
 
 pub use engine::{Ended, Engine, Hup, Setup};
 pub use handle::{Handle, Identity, Notices};

@@ -6,6 +6,7 @@ use crate::handle::unknown;
 use crate::sources::{Fresh, findings, wanted};
 use crate::tickets::{RowMsg, Waiting, ticket};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use supers_config::Loaded;
 use supers_core::control::{Caller, NewUnit, Order, Outcome, PlanItem, PlanView, Refusal, Row, Rules, Verb};
 use supers_core::event::Happening;
@@ -180,6 +181,7 @@ impl Engine {
             if named.contains(&id) && (order.verb == Verb::Restart || !up) {
                 fresh.insert(id);
                 self.fleet.replace(id, spec, origin, self.now, &mut self.deeds);
+                self.prepare(&[id]);
             }
         }
         self.fleet.link();
@@ -304,8 +306,8 @@ impl Engine {
         view.findings = findings;
         view.applied = !dry_run;
         if !dry_run {
+            self.settings.send_replace(Arc::new(loaded.config.settings.clone()));
             self.parsed.write(Parsed::of(loaded));
-            self.groups_as_parsed();
             self.apply(plan);
         }
         Ok(view)
@@ -353,10 +355,11 @@ impl Engine {
         for id in plan.removed {
             self.fleet.remove(id, now, &mut self.deeds);
         }
+        let mut new: Vec<UnitId> = plan.changed.iter().map(|(id, _)| *id).collect();
         for (id, (spec, origin)) in plan.changed.into_iter().chain(plan.same) {
             self.fleet.replace(id, spec, origin, now, &mut self.deeds);
         }
-        let (mut new, mut start) = (Vec::new(), Vec::new());
+        let mut start = Vec::new();
         for (spec, origin) in plan.added {
             // Broken ones are "started" too: they become FATAL with their reason.
             let wanted = spec.autostart || spec.refused.is_some();
@@ -365,6 +368,7 @@ impl Engine {
             start.extend(id.filter(|_| wanted));
         }
         self.fleet.link();
+        self.groups_as_parsed();
         self.prepare(&new);
         self.fleet.boot_these(&start, now, &mut self.deeds);
     }

@@ -8,6 +8,7 @@
 use crate::environ::{self, Daemon};
 use crate::line::Line;
 use crate::logs::{Logs, Streams};
+use crate::unexecuted;
 use bstr::BString;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -28,6 +29,8 @@ pub(crate) struct Request {
     pub spec: Arc<Spec>,
     /// The unit's main process, for MAINPID.
     pub main: Option<Pid>,
+    /// A listening socket that becomes standard input.
+    pub socket: Option<Arc<OwnedFd>>,
 }
 
 /// What became of it.
@@ -105,7 +108,7 @@ impl Drop for Spawner {
 
 fn run(setup: &Setup, line: &Line<Request>, done: &mpsc::Sender<Done>) {
     while let Some(request) = line.take() {
-        let result = prepare(setup, &request).and_then(|p| p.launch(setup.method));
+        let result = prepare(setup, &request).and_then(|p| p.launch(&request.spec, setup.method));
         let Request { unit, spec, run, exe, .. } = request;
         // The engine always takes these, so waiting for room cannot lock up.
         if done.blocking_send(Done { unit, spec, run, exe, result }).is_err() {
@@ -128,13 +131,21 @@ struct Prepared {
     plan: Plan,
     streams: Arc<Streams>,
     stdin_keep: Option<OwnedFd>,
-    _open: [OwnedFd; 3],
+    stderr: OwnedFd,
+    _open: [OwnedFd; 2],
 }
 
 impl Prepared {
-    fn launch(self, method: Method) -> Result<Started, StartError> {
-        let child = spawn(&self.plan, method)?;
-        Ok(Started { child, streams: self.streams, stdin: self.stdin_keep })
+    fn launch(self, spec: &Spec, method: Method) -> Result<Started, StartError> {
+        match spawn(&self.plan, method) {
+            Ok(child) => Ok(Started { child, streams: self.streams, stdin: self.stdin_keep }),
+            Err(error) => {
+                if unexecuted::counts_as_run(spec, &error) {
+                    unexecuted::say(spec, &error, self.stderr);
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -161,7 +172,10 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
     let output = |e: std::io::Error| os_fault(Stage::Output, "open the output pipe", &e);
     let stdout = streams.stdout_writer().map_err(output)?;
     let stderr = streams.stderr_writer(&stdout).map_err(output)?;
-    let (stdin, stdin_keep) = environ::stdin(context).map_err(output)?;
+    let (stdin, stdin_keep) = match &request.socket {
+        Some(socket) => (socket.try_clone().map_err(output)?, None),
+        None => environ::stdin(context).map_err(output)?,
+    };
 
     // The kernel gives the lowest free number, so a number tells how many are in use.
     if u64::try_from(stderr.as_raw_fd()).unwrap_or(0) + RESERVED > setup.files.own {
@@ -194,7 +208,7 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         extra: Vec::new(),
         report: setup.report.map(|fd| Report { fd, run: request.run.0 }),
     };
-    Ok(Prepared { plan, streams, stdin_keep, _open: [stdin, stdout, stderr] })
+    Ok(Prepared { plan, streams, stdin_keep, stderr, _open: [stdin, stdout] })
 }
 
 fn files_of_child(files: FileLimits) -> Limit {

@@ -25,7 +25,7 @@ pub mod socket;
 pub mod spawn;
 pub mod users;
 
-pub use errno::{errno_text, error_text};
+pub use errno::{errno_name, errno_text, error_text};
 // The words that this crate's calls speak, so that the keeper needs no other crate.
 pub use supers_core::{exit::Exit, ids::Pid, signal::Signal, time::Mono};
 

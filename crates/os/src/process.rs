@@ -112,6 +112,25 @@ pub fn raise_nproc(at_least: u64) -> io::Result<bool> {
     raise(Resource::Nproc, at_least)
 }
 
+/// Starts a command in which no signal is blocked, whatever this thread blocks.
+///
+/// # Errors
+/// The kernel's; the program is not there.
+pub fn spawn_unblocked(command: &mut std::process::Command) -> io::Result<std::process::Child> {
+    use std::os::unix::process::CommandExt;
+    let open_mask = || {
+        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `none` is filled by the first call; both may be called between fork and exec.
+        let errno = unsafe {
+            libc::sigemptyset(none.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut())
+        };
+        if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+    };
+    // SAFETY: the closure only makes calls that are safe in the child of a fork.
+    unsafe { command.pre_exec(open_mask) }.spawn()
+}
+
 /// As many open files as the hard limit allows; the number.
 ///
 /// # Errors

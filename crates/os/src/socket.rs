@@ -140,6 +140,16 @@ pub fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     check(unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RD) }).map(|_| ())
 }
 
+/// How many connections may wait on a listening socket; `None` is the system's maximum.
+///
+/// # Errors
+/// The kernel's.
+pub fn set_backlog(fd: BorrowedFd<'_>, backlog: Option<u32>) -> io::Result<()> {
+    let backlog = backlog.and_then(|n| c_int::try_from(n).ok()).unwrap_or(c_int::MAX);
+    // SAFETY: plain numbers. The kernel cuts what exceeds its own limit.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(|_| ())
+}
+
 /// Longest path that a socket address holds.
 const MAX_PATH: usize = 107;
 

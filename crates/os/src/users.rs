@@ -83,6 +83,20 @@ pub fn lookup_user(who: &str) -> Result<User, LookupError> {
     look("user", who, PASSWD, |text| find_user(text, who))
 }
 
+/// User and group numbers of `user` or `user:group`, names or numbers; alone, the user's own group.
+///
+/// # Errors
+/// Not found, or not to be found out.
+pub fn owner(text: &str) -> Result<(u32, u32), LookupError> {
+    let (user, group) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
+    let user = lookup_user(user)?;
+    let gid = match group {
+        None => user.gid,
+        Some(g) => lookup_group(g)?.gid,
+    };
+    Ok((user.uid, gid))
+}
+
 /// A group by name or number; a number needs no entry.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ use supers_core::control::{
 /// An answer before it becomes headers and bytes.
 pub(super) enum Reply {
     /// One JSON document.
-    Json(StatusCode, Vec<u8>),
+    Json(StatusCode, Bytes),
     /// Rows, one JSON object a line, as they complete.
     Rows(Flow),
     /// Output.
@@ -43,11 +43,12 @@ pub(super) async fn answer(link: &Arc<Link>, route: Route, body: Incoming) -> Re
 }
 
 async fn try_answer(link: &Arc<Link>, route: Route, body: Incoming) -> Result<Reply, Detail> {
-    let control = link.shared.control.as_ref();
+    let shared = &link.shared;
+    let control: &dyn Control = shared.inside.as_ref();
     Ok(match route {
-        Route::Programs => ok(json(&control.status().await?.programs)),
-        Route::Status => ok(json(&control.status().await?)),
-        Route::Version => ok(json(&control.status().await?.daemon)),
+        Route::Programs => ok(shared.status.programs(shared.inside.as_ref())),
+        Route::Status => ok(shared.status.status(shared.inside.as_ref())),
+        Route::Version => ok(json(&shared.inside.daemon())),
         Route::Program(name) => program(control, &name).await?,
         Route::Logs(request) => logs(link, request).await?,
         Route::Order(order) => order_one(link, order).await?,
@@ -62,19 +63,18 @@ async fn try_answer(link: &Arc<Link>, route: Route, body: Incoming) -> Result<Re
         Route::Reload { dry_run } => ok(json(&control.reload(link.caller(), dry_run).await?)),
         Route::Shutdown => {
             control.shutdown(link.caller()).await?;
-            Reply::Json(StatusCode::ACCEPTED, b"{\"shutting_down\":true}\n".to_vec())
+            Reply::Json(StatusCode::ACCEPTED, Bytes::from_static(b"{\"shutting_down\":true}\n"))
         }
     })
 }
 
-fn ok(bytes: Vec<u8>) -> Reply {
-    Reply::Json(StatusCode::OK, bytes)
+fn ok(bytes: impl Into<Bytes>) -> Reply {
+    Reply::Json(StatusCode::OK, bytes.into())
 }
 
 async fn read_json<T: DeserializeOwned>(link: &Link, body: Incoming) -> Result<T, Detail> {
-    let limits = link.shared.setup.limits;
-    let bytes = body::read(body, limits.body_bytes, limits.body_time).await?;
-    serde_json::from_slice(&bytes)
+    let received = body::read(&link.shared.bodies, body, link.shared.setup.limits.body_bytes).await?;
+    serde_json::from_slice(&received.bytes)
         .map_err(|e| Detail::new("bad-request", format!("the body is not the expected JSON: {e}")))
 }
 
@@ -91,7 +91,7 @@ async fn program(control: &dyn Control, name: &str) -> Result<Reply, Detail> {
 /// One object for one name, a list for a pattern; the code says whether all went well.
 async fn order_one(link: &Link, order: Order) -> Result<Reply, Detail> {
     let (verb, pattern) = (order.verb, order.names.iter().any(|n| is_pattern(n)));
-    let mut flow = link.shared.control.order(link.caller(), order).await?;
+    let mut flow = link.shared.inside.order(link.caller(), order).await?;
     let mut rows = Vec::new();
     while let Some(row) = flow.next().await? {
         rows.push(row);
@@ -101,7 +101,7 @@ async fn order_one(link: &Link, order: Order) -> Result<Reply, Detail> {
         [one] if !pattern => json(one),
         several => json(&several),
     };
-    Ok(Reply::Json(status, bytes))
+    Ok(Reply::Json(status, bytes.into()))
 }
 
 fn status_of(verb: Verb, rows: &[Row]) -> StatusCode {
@@ -142,8 +142,8 @@ fn next_of(mut flow: Box<dyn LogFlow>) -> Next {
 }
 
 async fn logs(link: &Link, request: LogRequest) -> Result<Reply, Detail> {
-    let mut next = next_of(link.shared.control.logs(request).await?);
-    let mut stop = link.stop.clone();
+    let follow = request.follow;
+    let mut next = next_of(link.shared.inside.logs(request).await?);
     let first = match tokio::time::timeout(FIRST_PIECE, next.as_mut()).await {
         Err(_) => None,
         Ok((_, Err(refusal))) => return Err(refusal.into()),
@@ -155,13 +155,27 @@ async fn logs(link: &Link, request: LogRequest) -> Result<Reply, Detail> {
             Some(chunk)
         }
     };
+    if follow {
+        link.seat.drain();
+    }
     let offset = first.as_ref().map(|c| c.offset);
-    let stopped: Stopped = Box::pin(async move {
+    let state = LogState { next: Some(next), first, stopped: stopped(link) };
+    Ok(Reply::Log { offset, flow: Flow::unfold(state, next_piece) })
+}
+
+/// A flow that never ends by itself, as an answer that begins at once.
+pub(super) fn followed(link: &Link, flow: Box<dyn LogFlow>) -> Flow {
+    link.seat.drain();
+    let state = LogState { next: Some(next_of(flow)), first: None, stopped: stopped(link) };
+    Flow::unfold(state, next_piece)
+}
+
+fn stopped(link: &Link) -> Stopped {
+    let mut stop = link.stop.clone();
+    Box::pin(async move {
         // An error means that the door is gone, which ends the flow as well.
         let _ = stop.wait_for(|s| *s).await;
-    });
-    let state = LogState { next: Some(next), first, stopped };
-    Ok(Reply::Log { offset, flow: Flow::unfold(state, next_piece) })
+    })
 }
 
 type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;

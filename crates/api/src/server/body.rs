@@ -1,14 +1,17 @@
 //! Bodies: those we read, with limits, and those we write, whole or in pieces.
 
+use super::seats::Turn;
 use crate::problem::Detail;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use supers_core::control::Refusal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What an answer carries.
 pub(super) enum Answer {
@@ -77,19 +80,88 @@ impl Body for Answer {
     }
 }
 
-/// Reads a whole request body of at most `limit` bytes within `time`.
+/// An answer on its way; when it has been handed over, the connection may begin with the next request.
+pub(super) struct Sent {
+    pub(super) answer: Answer,
+    pub(super) _turn: Turn,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Refusal;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refusal>>> {
+        Pin::new(&mut self.get_mut().answer).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
+}
+
+/// Bodies up to this size are always read: all connections together cannot make much of them.
+const SMALL: usize = 8 * 1024;
+/// What a permit stands for.
+const SHARE: usize = 1024;
+
+/// The memory that request bodies may take, over all connections.
+pub(super) struct Bodies {
+    large: Arc<Semaphore>,
+    /// In which a body must arrive; also the longest wait for a share.
+    time: Duration,
+}
+
+impl Bodies {
+    /// `bytes` for all bodies above 8 KiB together. Overflow: they wait for one another.
+    pub(super) fn new(bytes: usize, time: Duration) -> Bodies {
+        Bodies { large: Arc::new(Semaphore::new(bytes.div_ceil(SHARE))), time }
+    }
+
+    async fn share(&self, length: usize) -> Result<Option<OwnedSemaphorePermit>, Detail> {
+        if length <= SMALL {
+            return Ok(None);
+        }
+        let busy = || Detail::new("busy", "superd reads too many large requests").hint("try again");
+        let shares = u32::try_from(length.div_ceil(SHARE)).map_err(|_| busy())?;
+        let permit = tokio::time::timeout(self.time, self.large.clone().acquire_many_owned(shares)).await;
+        permit.map_err(|_| busy())?.map(Some).map_err(|_| busy())
+    }
+}
+
+/// A request body.
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    /// Its part of the memory, to be held for as long as it, or what was made of it, lives.
+    pub(super) share: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a whole request body of at most `limit` bytes.
 ///
 /// # Errors
-/// `too-large`, `too-slow`, or `bad-request` when the connection broke.
-pub(super) async fn read(body: Incoming, limit: usize, time: Duration) -> Result<Bytes, Detail> {
-    let too_large = || Detail::new("too-large", format!("a request body may have at most {limit} bytes"));
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
+/// `too-large`, `too-slow`, `busy`, or `bad-request` when the connection broke.
+pub(super) async fn read(bodies: &Bodies, mut body: Incoming, limit: usize) -> Result<Received, Detail> {
+    // The length is always known: chunked requests were refused before.
+    let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if length > limit {
+        return Err(Detail::new("too-large", format!("a request body may have at most {limit} bytes")));
     }
-    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
+    let share = bodies.share(length).await?;
+    let mut bytes = BytesMut::with_capacity(length);
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok::<(), hyper::Error>(())
+    };
+    match tokio::time::timeout(bodies.time, all).await {
         Err(_) => Err(Detail::new("too-slow", "the request body did not arrive in time")),
-        Ok(Ok(all)) => Ok(all.to_bytes()),
-        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Ok(())) => Ok(Received { bytes: bytes.freeze(), share }),
         Ok(Err(e)) => Err(Detail::new("bad-request", format!("the request body broke off: {e}"))),
     }
 }

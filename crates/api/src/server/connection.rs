@@ -1,36 +1,44 @@
 //! One connection: from bytes to a checked route and back.
 
 use super::answer::{self, Reply};
-use super::body::Answer;
-use super::{Shared, route};
-use crate::door::{Door, From};
+use super::body::{Answer, Sent};
+use super::guard::{Guarded, REFUSED};
+use super::seats::Seat;
+use super::strict::HEAD_BYTES;
+use super::{Open, Shared, classic, route};
+use crate::door::{Area, Door, From};
 use crate::problem::{Detail, Problem};
 use crate::wire::json;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use supers_core::control::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-/// Bytes that a request's head may have, and that are buffered for an answer.
-const BUFFER: usize = 64 * 1024;
+/// What the parser may hold of a request, and gather of an answer's small pieces. Whole answers are not
+/// copied into it.
+const BUFFER: usize = 2 * HEAD_BYTES;
+
+/// What a connection that lost its seat has left to send its last answer.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What is known about a connection.
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) seat: Arc<Seat>,
     door: watch::Receiver<Arc<Door>>,
     /// The local address, for TCP.
     local: Option<IpAddr>,
@@ -44,23 +52,24 @@ enum Peer {
 }
 
 impl Link {
-    pub(super) fn unix(
-        shared: Arc<Shared>,
-        door: watch::Receiver<Arc<Door>>,
-        stop: watch::Receiver<bool>,
-        uid: Option<u32>,
-    ) -> Link {
-        Link { shared, stop, door, local: None, peer: Peer::Unix(uid) }
+    /// `uid` is of who connected.
+    pub(super) fn unix(shared: Arc<Shared>, open: &Open, seat: Arc<Seat>, uid: Option<u32>) -> Link {
+        Link::new(shared, open, seat, None, Peer::Unix(uid))
     }
 
+    /// `local` is what was connected to.
     pub(super) fn tcp(
         shared: Arc<Shared>,
-        door: watch::Receiver<Arc<Door>>,
-        stop: watch::Receiver<bool>,
+        open: &Open,
+        seat: Arc<Seat>,
         local: Option<IpAddr>,
         peer: SocketAddr,
     ) -> Link {
-        Link { shared, stop, door, local, peer: Peer::Tcp(peer) }
+        Link::new(shared, open, seat, local, Peer::Tcp(peer))
+    }
+
+    fn new(shared: Arc<Shared>, open: &Open, seat: Arc<Seat>, local: Option<IpAddr>, peer: Peer) -> Link {
+        Link { shared, stop: open.stop.subscribe(), seat, door: open.door.subscribe(), local, peer }
     }
 
     /// Who asks, for the log.
@@ -75,13 +84,14 @@ impl Link {
         }
     }
 
-    fn check(&self, request: &Request<Incoming>) -> Result<(), Detail> {
+    /// Whether this request may come in.
+    pub(super) fn check(&self, request: &Request<Incoming>, area: Area) -> Result<(), Detail> {
         let door = self.door.borrow().clone();
         let from = match self.peer {
             Peer::Unix(uid) => From::User { uid, own: self.shared.setup.own_uid },
             Peer::Tcp(_) => From::Net { local: self.local },
         };
-        door.check(&from, request.method(), request.headers())
+        door.check(&from, area, request.method(), request.headers())
     }
 }
 
@@ -91,15 +101,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut stop = link.stop.clone();
-    let head_time = link.shared.setup.limits.head_time;
+    let seat = link.seat.clone();
+    let stream = Guarded::new(stream, seat.clone(), link.shared.setup.limits.head_time);
     let link = Arc::new(link);
     let service = service_fn(move |request| {
         let link = link.clone();
         async move { Ok::<_, Infallible>(respond(&link, request).await) }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_time)
+        // The guard has a timer that runs while half a head is there, and no other.
+        .header_read_timeout(None)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
@@ -112,42 +123,69 @@ where
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
+        () = seat.lost() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(FAREWELL, connection).await;
+        }
     }
 }
 
-async fn respond(link: &Arc<Link>, request: Request<Incoming>) -> Response<Answer> {
-    // A length and chunks at once leave room for two readings; the parser keeps the chunks, and
-    // nothing that follows on such a connection is believed.
-    let mut close = request.headers().contains_key(TRANSFER_ENCODING);
-    let reply = match begin(link, &request) {
-        Ok(route) => answer::answer(link, route, request.into_body()).await,
-        Err(problem) => {
-            // A body that nobody will read must not be taken for the next request.
-            close |= !request.body().is_end_stream();
-            Reply::Problem(problem)
-        }
+async fn respond(link: &Arc<Link>, request: Request<Incoming>) -> Response<Sent> {
+    let (turn, seated) = link.seat.take();
+    // A body that nobody read must not be taken for the next request.
+    let bodyless = request.body().is_end_stream();
+    let own = request.uri().path().starts_with("/api/v1/") || !link.door.borrow().supervisor;
+    let mut response = if request.method().as_str() == REFUSED {
+        refused(request.uri().path(), own)
+    } else if !seated {
+        problem(Detail::new("busy", "superd has too many connections").hint("try again"))
+    } else if own {
+        to_response(reply(link, request).await)
+    } else {
+        classic::answer(link, request).await
     };
-    let mut response = to_response(reply);
-    if close {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let status = response.status();
+    if !bodyless && (status.is_client_error() || status.is_server_error()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response.map(|answer| Sent { answer, _turn: turn })
+}
+
+/// The guard found a head that two readers could understand in two ways.
+fn refused(path: &str, own: bool) -> Response<Answer> {
+    let status = path.strip_prefix('/').and_then(|code| StatusCode::from_bytes(code.as_bytes()).ok());
+    let status = status.filter(StatusCode::is_client_error).or(status.filter(StatusCode::is_server_error));
+    let status = status.unwrap_or(StatusCode::BAD_REQUEST);
+    let detail = Detail::new("ambiguous", "the request's head is malformed, ambiguous or too large");
+    let mut response = if own {
+        to_response(Reply::Problem(detail))
+    } else {
+        classic::refusal(status, Some(detail))
+    };
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+async fn reply(link: &Arc<Link>, request: Request<Incoming>) -> Reply {
+    match begin(link, &request) {
+        Ok(route) => answer::answer(link, route, request.into_body()).await,
+        Err(problem) => Reply::Problem(problem),
+    }
 }
 
 /// All checks that need no body.
 fn begin(link: &Link, request: &Request<Incoming>) -> Result<route::Route, Detail> {
-    let bodyless = *request.method() == Method::GET || *request.method() == Method::HEAD;
-    if bodyless && !request.body().is_end_stream() {
-        return Err(Detail::new("ambiguous", format!("a {} request has no body", request.method())));
-    }
-    link.check(request)?;
+    link.check(request, Area::Own)?;
     route::parse(request.method(), request.uri())
 }
 
 fn to_response(reply: Reply) -> Response<Answer> {
     let mut response = match reply {
         Reply::Json(status, bytes) => {
-            let mut r = Response::new(Answer::Whole(Some(Bytes::from(bytes))));
+            let mut r = Response::new(Answer::Whole(Some(bytes)));
             *r.status_mut() = status;
             r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             r
@@ -167,9 +205,7 @@ fn to_response(reply: Reply) -> Response<Answer> {
         }
         Reply::Problem(detail) => problem(detail),
     };
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -1,25 +1,33 @@
 //! The server: a thread of its own with a current-thread runtime, one task a connection.
 //!
 //! A slow client holds back its own task only; there is no queue between a source and its reader.
-//! Nothing ticks: a timer exists while a request is being read (and for the 30 s after which an idle
-//! connection is closed), and during a stop.
+//! Nothing ticks: a timer exists while a request is being read, and during a stop.
 
 mod answer;
 mod body;
+mod classic;
 mod connection;
+mod guard;
 mod route;
+mod seats;
+mod status;
+mod strict;
 
 use crate::door::Door;
+use crate::rpc::{MAX_BODY, RpcState};
+use body::Bodies;
 use connection::Link;
+use seats::{Seat, Seats};
+pub(crate) use status::sorted;
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use supers_core::control::Control;
+use supers_core::inside::Inside;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 /// A bound, listening socket.
@@ -45,14 +53,20 @@ pub struct Setup {
 /// Limits of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time over all doors; more are answered with 503 and closed.
+    /// Connections at a time over all doors. One more takes the seat of the one that has been idle for
+    /// longest; when all are busy, it is answered with 503 and closed.
     pub connections: usize,
-    /// A request's head must arrive within this time; also the life of an idle connection.
+    /// A request's head must arrive within this time from its first byte. Before that byte a connection
+    /// may be idle for as long as it likes.
     pub head_time: Duration,
     /// A request's body must arrive within this time.
     pub body_time: Duration,
-    /// Bytes of a request's body.
+    /// Bytes of a request's body below `/api/v1`.
     pub body_bytes: usize,
+    /// Bytes of an XML-RPC call. The largest that makes sense carries text for a program's standard input.
+    pub rpc_bytes: usize,
+    /// Bytes of all large request bodies (above 8 KiB) that are held at a time; more of them wait.
+    pub bodies_bytes: usize,
     /// Time that open requests have to end when the server stops.
     pub grace: Duration,
 }
@@ -64,6 +78,8 @@ impl Default for Limits {
             head_time: Duration::from_secs(30),
             body_time: Duration::from_secs(30),
             body_bytes: 1 << 20,
+            rpc_bytes: MAX_BODY,
+            bodies_bytes: MAX_BODY,
             grace: Duration::from_secs(2),
         }
     }
@@ -78,14 +94,20 @@ pub struct Counters {
     pub accepted: u64,
     /// Connections that were refused because there were too many.
     pub refused: u64,
+    /// Idle connections that were closed for new ones.
+    pub evicted: u64,
 }
 
 /// What all connections share.
 struct Shared {
-    control: Arc<dyn Control>,
+    inside: Arc<dyn Inside>,
     setup: Setup,
-    /// One permit a connection.
-    slots: Arc<Semaphore>,
+    seats: Arc<Seats>,
+    bodies: Bodies,
+    status: status::Cache,
+    rpc: RpcState,
+    /// Bytes of large answers under way.
+    heavy: Arc<AtomicUsize>,
     accepted: AtomicU64,
     refused: AtomicU64,
 }
@@ -110,15 +132,19 @@ pub struct Handle {
 ///
 /// # Errors
 /// The runtime or the thread cannot be made, or a listener cannot be watched.
-pub fn serve(control: Arc<dyn Control>, doors: Vec<(Door, Listener)>, setup: Setup) -> io::Result<Handle> {
+pub fn serve(inside: Arc<dyn Inside>, doors: Vec<(Door, Listener)>, setup: Setup) -> io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let slots = Arc::new(Semaphore::new(setup.limits.connections));
     let (end, ended) = oneshot::channel::<()>();
     let handle = Handle {
         shared: Arc::new(Shared {
-            control,
+            inside,
             setup,
-            slots: slots.clone(),
+            seats: Arc::new(Seats::new(slots.clone())),
+            bodies: Bodies::new(setup.limits.bodies_bytes, setup.limits.body_time),
+            status: status::Cache::default(),
+            rpc: RpcState::default(),
+            heavy: Arc::default(),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }),
@@ -205,11 +231,12 @@ impl Handle {
 
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        let free = self.shared.slots.available_permits();
+        let free = self.shared.seats.available();
         Counters {
             open: self.shared.setup.limits.connections.saturating_sub(free) as u64,
             accepted: self.shared.accepted.load(Ordering::Relaxed),
             refused: self.shared.refused.load(Ordering::Relaxed),
+            evicted: self.shared.seats.evicted(),
         }
     }
 
@@ -274,41 +301,39 @@ async fn accept(shared: Arc<Shared>, open: Arc<Open>, listener: Watched) {
             accepted = listener.accept() => accepted,
         };
         let Ok(conn) = accepted else {
+            // Perhaps no descriptor is left; an idle connection can do without its own.
+            drop(shared.seats.evict());
             let _ = tokio::time::timeout(ACCEPT_PAUSE, pending::<()>()).await;
             continue;
         };
-        match shared.slots.clone().try_acquire_owned() {
-            Ok(permit) => {
+        match shared.seats.sit() {
+            Some(seat) => {
                 shared.accepted.fetch_add(1, Ordering::Relaxed);
                 let (shared, open) = (shared.clone(), open.clone());
-                tokio::spawn(async move {
-                    run(&shared, &open, conn).await;
-                    drop(permit);
-                });
+                tokio::spawn(async move { run(&shared, &open, seat, conn).await });
             }
-            Err(_) => {
+            None => {
                 shared.refused.fetch_add(1, Ordering::Relaxed);
                 // What a client that was turned away does with it is its own affair.
                 let _ = turn_away(conn);
             }
         }
+        // Those who are connected are heard before the next comes; else a crowd at the door would take the
+        // seats of clients that have just asked something.
+        tokio::task::yield_now().await;
     }
 }
 
-async fn run(shared: &Arc<Shared>, open: &Open, conn: Conn) {
-    let door = open.door.subscribe();
-    let stop = open.stop.subscribe();
+async fn run(shared: &Arc<Shared>, open: &Open, seat: Arc<Seat>, conn: Conn) {
     match conn {
         Conn::Unix(stream) => {
             let uid = stream.peer_cred().ok().map(|c| c.uid());
-            let link = Link::unix(shared.clone(), door, stop, uid);
-            connection::run(link, stream).await;
+            connection::run(Link::unix(shared.clone(), open, seat, uid), stream).await;
         }
         Conn::Tcp(stream, peer) => {
             let local: Option<IpAddr> = stream.local_addr().ok().map(|a| a.ip());
             let _ = stream.set_nodelay(true);
-            let link = Link::tcp(shared.clone(), door, stop, local, peer);
-            connection::run(link, stream).await;
+            connection::run(Link::tcp(shared.clone(), open, seat, local, peer), stream).await;
         }
     }
 }

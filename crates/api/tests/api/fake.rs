@@ -1,75 +1,105 @@
-//! A `Control` that answers from values and channels, and writes down what it was asked.
+//! An `Inside` that answers from values and channels, and writes down what it was asked.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use supers_api::select::{select, unknown};
 use supers_core::control::{
-    Answer, Caller, Control, LogChunk, LogFlow, LogRequest, NewUnit, Order, Outcome, PlanView, Refusal, Row,
-    Rows, Status, Verb,
+    Answer, Caller, Control, LogChunk, LogFlow, LogFrom, LogRequest, NewUnit, Order, Outcome, PlanView,
+    Refusal, Row, Rows, Status, Verb,
 };
-use supers_core::snapshot::{DaemonView, ProgramView};
+use supers_core::exit::Exit;
+use supers_core::ids::{Pid, RunId, UnitId};
+use supers_core::inside::{Cut, GroupDone, Inside, LogFault, LogOf, Piece, Reread, StdinDone, Unrunnable};
+use supers_core::proc::{Cause, State};
+use supers_core::snapshot::{CHUNK, DaemonView, Origin, ProgramView, Snapshot, UnitView};
+use supers_core::spec::Spec;
+use supers_core::time::{Mono, Now, Wall};
 use tokio::sync::mpsc;
+
+/// The time, for ever.
+pub const NOW: Now = Now { mono: Mono(1_000_000_000_000), wall: Wall(1_795_263_725_000) };
 
 /// Rows that a test sends while the answer is under way.
 pub type RowFeed = mpsc::Receiver<Result<Row, Refusal>>;
 /// Output that a test sends while the answer is under way.
 pub type LogFeed = mpsc::Receiver<Result<LogChunk, Refusal>>;
 
-#[derive(Default)]
 pub struct Fake {
-    pub status: Mutex<Picture>,
+    pub units: Mutex<Vec<UnitView>>,
+    pub daemon: Mutex<DaemonView>,
     pub plan: Mutex<PlanView>,
     /// One a call, in order; without one, orders succeed.
     pub rows: Mutex<VecDeque<RowFeed>>,
     pub logs: Mutex<VecDeque<LogFeed>>,
+    /// What the log files hold, by slot; those that are not here are missing. The main log is `None`.
+    pub files: Mutex<BTreeMap<Option<u32>, Vec<u8>>>,
+    /// Names that cannot be started.
+    pub unrunnable: Mutex<BTreeMap<String, Unrunnable>>,
     pub calls: Mutex<Vec<String>>,
-    /// Every request is refused with this.
+    /// Every order is refused with this.
     pub refuse: Mutex<Option<Refusal>>,
+    turns: AtomicU64,
 }
 
-/// `Status` without its missing default.
-pub struct Picture(pub Status);
-
-impl Default for Picture {
-    fn default() -> Self {
-        Picture(Status {
-            daemon: DaemonView {
-                version: "9.8.7".into(),
-                pid: 100,
-                daemon_pid: 101,
-                config: "using the folder /etc/super, the default place".into(),
-                state: "running".into(),
-                uptime_s: 61,
-                starts: 1,
-                ..DaemonView::default()
-            },
-            programs: vec![
-                running("db", "db", 41, 90_061),
-                ProgramView {
-                    state: "FATAL".into(),
-                    pid: 0,
-                    uptime_s: 0,
-                    restarts: 3,
-                    exit: Some(1),
-                    reason: "exited with status 1, 4 times within 1 s".into(),
-                    hint: "supers logs shop:cart".into(),
-                    ..running("shop", "cart", 0, 0)
-                },
-                running("shop", "web", 42, 5),
-            ],
-        })
+impl Default for Fake {
+    fn default() -> Fake {
+        let cause = Cause::GaveUp { tries: 4, last: Box::new(exited(1)) };
+        let cart = UnitView {
+            state: State::Fatal { cause },
+            restarts: 3,
+            last_exit: Some(Exit::Code(1)),
+            started: None,
+            ..running("shop", "cart", 1, 0)
+        };
+        let daemon = DaemonView {
+            version: "9.8.7".into(),
+            pid: 100,
+            daemon_pid: 101,
+            config: "using the folder /etc/super, the default place".into(),
+            state: "running".into(),
+            uptime_s: 61,
+            starts: 1,
+            ..DaemonView::default()
+        };
+        Fake {
+            units: Mutex::new(vec![running("shop", "web", 42, 5), running("db", "db", 41, 90_061), cart]),
+            daemon: Mutex::new(daemon),
+            plan: Mutex::default(),
+            rows: Mutex::default(),
+            logs: Mutex::default(),
+            files: Mutex::default(),
+            unrunnable: Mutex::default(),
+            calls: Mutex::default(),
+            refuse: Mutex::default(),
+            turns: AtomicU64::new(0),
+        }
     }
 }
 
-pub fn running(group: &str, name: &str, pid: i32, uptime_s: u64) -> ProgramView {
-    ProgramView {
-        name: name.into(),
-        group: group.into(),
-        state: "RUNNING".into(),
-        pid,
-        uptime_s,
-        want: true,
-        ..ProgramView::default()
+/// It ended with this code after a second.
+pub fn exited(code: u8) -> Cause {
+    Cause::Exit { exit: Exit::Code(code), lived: Duration::from_secs(1) }
+}
+
+pub fn running(group: &str, name: &str, pid: i32, uptime_s: i64) -> UnitView {
+    let began = Wall(NOW.wall.0 - uptime_s * 1000);
+    UnitView {
+        id: UnitId(0),
+        spec: Arc::new(Spec { group: group.into(), ..Spec::new(name) }),
+        origin: Arc::new(Origin::default()),
+        state: State::Running { run: RunId(1), pid: Pid(pid), begun: NOW.mono },
+        want_up: true,
+        since: began,
+        started: Some(began),
+        ended: None,
+        last_exit: None,
+        run: RunId(1),
+        restarts: 0,
+        waits_for: Vec::new(),
+        trouble: None,
+        logs: Arc::default(),
     }
 }
 
@@ -114,8 +144,15 @@ impl Fake {
         self.refuse.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
+    /// All units as a status shows them.
+    pub fn programs(&self) -> Vec<ProgramView<'static>> {
+        let mut units: Vec<UnitView> = self.units.lock().unwrap().clone();
+        units.sort_by(|a, b| (&a.spec.group, &a.spec.name).cmp(&(&b.spec.group, &b.spec.name)));
+        units.iter().map(|u| ProgramView::new(u, NOW).into_owned()).collect()
+    }
+
     fn ready(&self, order: &Order) -> Result<RowFeed, Refusal> {
-        let programs = self.status.lock().unwrap().0.programs.clone();
+        let programs = self.programs();
         let (tx, rx) = mpsc::channel(4096);
         for name in &order.names {
             let found = select(&programs, name);
@@ -130,7 +167,7 @@ impl Fake {
     }
 }
 
-fn simple(verb: Verb, p: &ProgramView) -> Row {
+fn simple(verb: Verb, p: &ProgramView<'_>) -> Row {
     let up = p.pid != 0;
     let outcome = match verb {
         Verb::Start if up => Outcome::AlreadyRunning,
@@ -165,12 +202,12 @@ fn boxed(feed: RowFeed) -> Box<dyn Rows> {
 }
 
 impl Control for Fake {
-    fn status(&self) -> Answer<'_, Status> {
+    fn status(&self) -> Answer<'_, Status<'static>> {
         Box::pin(async move {
             if let Some(refusal) = self.refuse.lock().unwrap().clone() {
                 return Err(refusal);
             }
-            Ok(self.status.lock().unwrap().0.clone())
+            Ok(Status { daemon: self.daemon.lock().unwrap().clone(), programs: self.programs() })
         })
     }
 
@@ -204,7 +241,7 @@ impl Control for Fake {
         Box::pin(async move {
             let LogRequest { name, stream, from, follow } = &request;
             self.note(format!("logs {name} {stream:?} {from:?} follow={follow}"))?;
-            let programs = self.status.lock().unwrap().0.programs.clone();
+            let programs = self.programs();
             if select(&programs, name).len() != 1 {
                 return Err(unknown(&programs, name));
             }
@@ -216,5 +253,107 @@ impl Control for Fake {
 
     fn shutdown(&self, caller: Caller) -> Answer<'_, ()> {
         Box::pin(async move { self.note(format!("{}: shutdown", caller.door)) })
+    }
+}
+
+fn done<T: Send + 'static>(value: T) -> Answer<'static, T> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl Inside for Fake {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        let mut slots: Vec<Option<Arc<UnitView>>> = Vec::new();
+        for (at, unit) in self.units.lock().unwrap().iter().enumerate() {
+            slots.push(Some(Arc::new(UnitView { id: UnitId(at as u32), ..unit.clone() })));
+        }
+        slots.resize(slots.len().next_multiple_of(CHUNK), None);
+        let chunks = slots.chunks(CHUNK).map(Arc::from).collect();
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Snapshot { turn, chunks, ..Snapshot::default() })
+    }
+
+    fn now(&self) -> Now {
+        NOW
+    }
+
+    fn daemon(&self) -> DaemonView {
+        self.daemon.lock().unwrap().clone()
+    }
+
+    fn identifier(&self) -> String {
+        "supervisor".into()
+    }
+
+    fn last_parse(&self) -> Arc<[Arc<Spec>]> {
+        Arc::from([])
+    }
+
+    fn user_id(&self, _name: &str) -> Option<u32> {
+        None
+    }
+
+    fn runnable(&self, unit: UnitId) -> Answer<'_, Result<(), Unrunnable>> {
+        let name = self.units.lock().unwrap()[unit.0 as usize].spec.full_name();
+        done(self.unrunnable.lock().unwrap().get(&name).cloned().map_or(Ok(()), Err))
+    }
+
+    fn reread(&self, _caller: Caller) -> Answer<'_, Reread> {
+        done(Reread::default())
+    }
+
+    fn add_group(&self, _caller: Caller, _name: String) -> Answer<'_, GroupDone> {
+        done(GroupDone::BadName)
+    }
+
+    fn remove_group(&self, _caller: Caller, _name: String) -> Answer<'_, GroupDone> {
+        done(GroupDone::BadName)
+    }
+
+    fn send_stdin(&self, _unit: UnitId, bytes: Vec<u8>) -> Answer<'_, StdinDone> {
+        Box::pin(async move {
+            self.note(format!("stdin {}", bytes.len()))?;
+            Ok(StdinDone::Taken)
+        })
+    }
+
+    fn tell(&self, _kind: String, _data: String) -> Answer<'_, ()> {
+        done(())
+    }
+
+    fn read_log(&self, log: LogOf, cut: Cut) -> Answer<'_, Result<Piece, LogFault>> {
+        let files = self.files.lock().unwrap();
+        let Some(file) = files.get(&slot(log)) else { return done(Err(LogFault::NoFile)) };
+        let size = file.len() as u64;
+        done(cut.range(size).map(|(start, length, overflow)| {
+            let bytes = file[start as usize..(start + length) as usize].to_vec();
+            Piece { bytes, size, overflow }
+        }))
+    }
+
+    fn clear_log(&self, log: LogOf) -> Answer<'_, Result<(), LogFault>> {
+        Box::pin(async move {
+            self.note(format!("clear {log:?}"))?;
+            let mut files = self.files.lock().unwrap();
+            Ok(files.get_mut(&slot(log)).map(Vec::clear).ok_or(LogFault::NoFile))
+        })
+    }
+
+    fn main_log(&self, from: LogFrom, follow: bool) -> Answer<'_, Box<dyn LogFlow>> {
+        Box::pin(async move {
+            self.note(format!("main log {from:?} follow={follow}"))?;
+            let feed = self.logs.lock().unwrap().pop_front();
+            Ok(Box::new(FeedLog(feed.unwrap_or_else(|| mpsc::channel(1).1))) as Box<dyn LogFlow>)
+        })
+    }
+
+    fn restart(&self, caller: Caller) -> Answer<'_, ()> {
+        Box::pin(async move { self.note(format!("{}: restart", caller.door)) })
+    }
+}
+
+fn slot(log: LogOf) -> Option<u32> {
+    match log {
+        LogOf::Main => None,
+        LogOf::Unit(unit, _) => Some(unit.0),
     }
 }

@@ -5,6 +5,10 @@
 
 mod client;
 mod fake;
+mod load;
+mod pages;
+mod requests;
 mod routes;
 mod rules;
+mod supervisor;
 mod world;

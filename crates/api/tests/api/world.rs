@@ -31,6 +31,15 @@ impl World {
     }
 
     pub fn with(tcp_door: Door, limits: Limits) -> World {
+        World::doors(Door::unix("unix", vec![]), tcp_door, limits)
+    }
+
+    /// With the doors of a configuration of Supervisor.
+    pub fn supervisor() -> World {
+        World::doors(Door::unix_by_mode("unix"), Door::inet("tcp"), Limits::default())
+    }
+
+    pub fn doors(unix_door: Door, tcp_door: Door, limits: Limits) -> World {
         let dir = tempfile::tempdir().unwrap();
         let unix = dir.path().join("super.sock");
         let unix_socket = std::os::unix::net::UnixListener::bind(&unix).unwrap();
@@ -38,7 +47,7 @@ impl World {
         let tcp = tcp_socket.local_addr().unwrap();
         let fake = Arc::new(Fake::default());
         let listeners = vec![
-            (Door::unix("unix", vec![]), Listener::Unix(unix_socket)),
+            (unix_door, Listener::Unix(unix_socket)),
             (tcp_door, Listener::Tcp(tcp_socket)),
         ];
         let setup =
@@ -176,6 +185,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
         }
         reply
+    }
+
+    /// All that comes until the server closes.
+    pub async fn rest(&mut self) -> String {
+        while self.more().await {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
     }
 
     /// The server closes, having said nothing more.

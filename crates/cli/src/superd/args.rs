@@ -1,8 +1,9 @@
 //! The daemon's command line.
 
+use crate::supervisord::Options;
 use clap::Parser;
 use std::path::PathBuf;
-use supers_config::Personality;
+use supers_config::{Flags, Personality};
 
 /// Starts programs and keeps them running. Control it with `supers` (or `superd ctl`).
 #[derive(Parser, Clone, Debug)]
@@ -32,9 +33,29 @@ pub(super) struct Args {
     /// Print the version.
     #[arg(short = 'v', short_alias = 'V', long = "version", action = clap::ArgAction::Version)]
     version: (),
+    /// What stands over the file, from the ancestor's command line.
+    #[arg(skip)]
+    pub(super) flags: Flags,
 }
 
 impl Args {
+    /// The ancestor's command line in these terms. It runs in the background unless told otherwise; the
+    /// launcher, which has read the file, says the last word with `-n`. Pid 1 stays.
+    pub(super) fn of_supervisord(options: Options) -> Args {
+        let foreground = options.flags.nodaemon || std::process::id() == 1;
+        Args {
+            config: options.config,
+            daemon: !foreground,
+            foreground,
+            test: false,
+            root: options.root,
+            as_name: Some("supervisord".into()),
+            no_keeper: false,
+            version: (),
+            flags: options.flags,
+        }
+    }
+
     /// Whose rules apply: `--as`, else the name the program was called by.
     pub(super) fn personality(&self, called: &str) -> Personality {
         match self.as_name.as_deref().unwrap_or(called) {

@@ -3,6 +3,7 @@
 use super::args::Args;
 use super::guard::Guard;
 use super::listen::{self, Doors};
+use super::rebind::Rebinder;
 use super::{EXIT_USAGE, complain};
 use crate::world::World;
 use std::fs;
@@ -22,6 +23,7 @@ use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, LogsConfig};
 use supers_engine::{Ended, Engine, FileLimits, Hup, Identity, Notices, Setup, clock};
 use supers_os::{process, users};
+use tokio::sync::watch;
 
 /// Default of `minfds`.
 const LEAST_FILES: u64 = 1024;
@@ -110,6 +112,10 @@ fn run(args: &Args, world: World, places: Places, family: Family) -> Last {
     match prepare_and_run(args, world, &places, family) {
         Ok(Ended::ForGood) => Last::Code(0),
         Ok(Ended::Again) => Last::Again,
+        Ok(Ended::Refused(text)) => {
+            complain(&text);
+            Last::Code(1)
+        }
         Err(stop) => {
             complain(&stop.text);
             Last::Code(stop.code)
@@ -189,6 +195,14 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         pid_files,
         notices: notices.clone(),
     };
+    let (settings_tx, news) = watch::channel(Arc::new(settings.clone()));
+    let rebinder = Rebinder {
+        news,
+        servers: settings.servers.clone(),
+        places: places.clone(),
+        notices: notices.clone(),
+        files: Vec::new(),
+    };
     let ready_line = ready_line(pid, &initial, places);
     let unit_dir = match &places.choice {
         Choice::Dir(dir) => Some(dir.clone()),
@@ -209,26 +223,33 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         load: Arc::new(move || world.load(&choice, &log_dir)),
         unit_dir,
         hup,
+        settings: settings_tx,
         sequential_stop: settings.sequential_stop,
         reset_oom,
         files,
         identity,
         notices,
     };
-    serve(setup, doors, guard, move || {
+    serve(setup, doors, (guard, rebinder), move || {
         let _ = writeln!(io::stdout(), "{ready_line}");
         ready.say();
     })
 }
 
 /// Runs the engine on this thread and the doors on theirs, until the shutdown is complete.
-fn serve(setup: Setup, doors: Doors, guard: Guard, ready: impl FnOnce()) -> Result<Ended, Stop> {
+fn serve(
+    setup: Setup,
+    doors: Doors,
+    (guard, mut rebinder): (Guard, Rebinder),
+    ready: impl FnOnce(),
+) -> Result<Ended, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(|e| Stop::io("cannot start the runtime", &e))?;
-    let Doors { open, files, .. } = doors;
+    let Doors { open, mut files, .. } = doors;
+    rebinder.files.append(&mut files);
     let pid_files = guard.pid_files.clone();
     let done = runtime.block_on(async {
         let (engine, handle) = Engine::new(setup).map_err(|e| Stop::io("cannot start the engine", &e))?;
@@ -242,13 +263,14 @@ fn serve(setup: Setup, doors: Doors, guard: Guard, ready: impl FnOnce()) -> Resu
         let ended = tokio::select! {
             biased;
             () = guard.keep(&api) => Ended::ForGood,
+            () = rebinder.keep(&api) => Ended::ForGood,
             ended = engine.run(ready) => ended,
         };
         // Open answers are finished, the one to `shutdown` among them.
         api.join();
         Ok(ended)
     });
-    for file in files.iter().chain(&pid_files) {
+    for file in rebinder.files.iter().chain(&pid_files) {
         let _ = fs::remove_file(file);
     }
     done

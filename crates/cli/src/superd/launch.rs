@@ -2,19 +2,21 @@
 
 use super::args::Args;
 use super::{EXIT_USAGE, LAUNCH_ENV, complain, daemon};
+use crate::supervisord::words;
 use crate::world::World;
 use std::ffi::{CString, OsString};
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use supers_config::Personality;
-use supers_config::places::Places;
-use supers_os::process;
+use supers_config::places::{Places, RELATIVE};
+use supers_config::{Choice, Personality, Settings};
+use supers_core::spec::Resource;
+use supers_os::{process, users};
 
 /// `argv[0]` of the keeper role.
 pub(super) const KEEPER_NAME: &str = "super-keeper";
@@ -34,7 +36,7 @@ pub(super) fn launch(args: &Args, personality: Personality, argv: &[OsString]) -
     if args.test {
         return daemon::test(&world, &places);
     }
-    let lock = match take_lock(&places) {
+    let lock = match take_lock(&places, None) {
         Ok(lock) => lock,
         Err(code) => return code,
     };
@@ -54,9 +56,88 @@ pub(super) fn launch(args: &Args, personality: Personality, argv: &[OsString]) -
     })
 }
 
+/// The role a person starts by the ancestor's name. All that the ancestor checks before it opens its log
+/// is checked here, where the terminal is.
+pub(super) fn supervisord(args: &Args, mut world: World, argv: &[OsString], prog: &str) -> i32 {
+    if args.config.is_none() && world.uid == 0 {
+        let _ = writeln!(io::stderr(), "{prog}: UserWarning: {}", words::SEARCH_WARNING);
+    }
+    let refuse = |text: &str| {
+        complain(text);
+        EXIT_USAGE
+    };
+    let places = match world.places(args.config.as_deref(), args.root.as_deref()) {
+        Ok(places) => places,
+        Err(e) => return refuse(&words::not_found(&e)),
+    };
+    if args.config.is_none() {
+        // As the search order names it.
+        let (Choice::File(path) | Choice::Dir(path)) = &places.choice;
+        let relative = RELATIVE.into_iter().find(|p| world.cwd.join(p) == *path);
+        world.flags.file = relative.map(Into::into);
+    }
+    // An INI file has no use for the folder of units' logs.
+    let loaded = world.load(&places.choice, Path::new("/"));
+    if loaded.fatal {
+        let first = loaded.config.first_error();
+        return refuse(first.map_or("the configuration is broken", |f| f.message.as_str()));
+    }
+    let settings = &loaded.config.settings;
+    if let Err(text) = is_possible(settings) {
+        return refuse(&text);
+    }
+    let taken = (!settings.servers.is_empty()).then_some(words::LISTENING_ALREADY);
+    let lock = match take_lock(&places, taken) {
+        Ok(lock) => lock,
+        Err(code) => return code,
+    };
+    let background_wanted = args.daemon && !settings.nodaemon;
+    let argv = decided(args, &places, argv, background_wanted);
+    let result = if background_wanted { background(&argv, &lock) } else { foreground(&argv, &lock) };
+    result.unwrap_or_else(|e| refuse(&format!("cannot start the keeper: {}", supers_os::error_text(&e))))
+}
+
+/// User and limits, as far as they can be judged before they are changed.
+fn is_possible(settings: &Settings) -> Result<(), String> {
+    if let Some(user) = &settings.user {
+        let user = users::lookup_user(user).map_err(|e| e.to_string())?;
+        if process::euid() != 0 && process::euid() != user.uid {
+            return Err(words::NOT_ROOT.into());
+        }
+    }
+    // A hard limit that is high enough stays for the daemon to use, which logs it.
+    let raised = |resource, wanted, raise: fn(u64) -> io::Result<bool>| {
+        let (_, hard) = process::limit(resource)?;
+        if hard < wanted { raise(wanted).map(|_| ()) } else { Ok(()) }
+    };
+    if let Some(files) = settings.minfds {
+        raised(Resource::Nofile, files, process::raise_nofile).map_err(|_| words::few_files(files))?;
+    }
+    if let Some(processes) = settings.minprocs {
+        raised(Resource::Nproc, processes, process::raise_nproc)
+            .map_err(|_| words::few_processes(processes))?;
+    }
+    Ok(())
+}
+
+/// The command line for keeper and daemon, with what was decided here written out: they must not search
+/// again, nor judge again whether to stay.
+fn decided(args: &Args, places: &Places, argv: &[OsString], background: bool) -> Vec<OsString> {
+    let mut words = argv.to_vec();
+    let (Choice::File(path) | Choice::Dir(path)) = &places.choice;
+    if args.config.is_none() {
+        words.extend(["-c".into(), path.clone().into_os_string()]);
+    }
+    if !background && !args.flags.nodaemon {
+        words.push("-n".into());
+    }
+    words
+}
+
 /// Makes the runtime folder and takes the lock that makes this instance the only one of its
-/// configuration. It is held by the keeper and the daemon together.
-fn take_lock(places: &Places) -> Result<OwnedFd, i32> {
+/// configuration. It is held by the keeper and the daemon together. `taken` is what to say when it is
+/// taken, with the exit code of a usage error.
+fn take_lock(places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
     let fail = |what: &str, path: &Path, e: &io::Error| {
         complain(&format!("cannot {what} {}: {}", path.display(), supers_os::error_text(e)));
         1
@@ -70,6 +151,10 @@ fn take_lock(places: &Places) -> Result<OwnedFd, i32> {
             own.map_err(|e| fail("take over", &places.runtime, &e)).map(|()| fd)
         }
         Ok(None) => {
+            if let Some(text) = taken {
+                complain(text);
+                return Err(EXIT_USAGE);
+            }
             let pid = fs::read_to_string(places.runtime.join("pid")).unwrap_or_default();
             let who = if pid.trim().is_empty() { String::new() } else { format!(" (pid {})", pid.trim()) };
             complain(&format!(

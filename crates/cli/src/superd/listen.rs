@@ -7,13 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use supers_api::{Door, Listener};
 use supers_config::places::Places;
-use supers_config::{Address, Auth, Choice, Settings};
+use supers_config::{Address, Choice, Server, Settings};
 use supers_os::{process, socket, users};
 
 /// The port of a unit folder with nothing else configured (go-family-contract Q02, E1).
 const PORT: u16 = 10405;
 
 /// Doors that are open, and what the operator should know about those that are not.
+#[derive(Default)]
 pub(super) struct Doors {
     pub open: Vec<(Door, Listener)>,
     pub notices: Vec<String>,
@@ -24,17 +25,8 @@ pub(super) struct Doors {
 /// Opens what the settings name; the default control socket always exists, at least as a link, so
 /// that `supers` finds it by the configuration alone.
 pub(super) fn open(settings: &Settings, places: &Places) -> Result<Doors, String> {
-    let mut doors = Doors { open: Vec::new(), notices: Vec::new(), files: Vec::new() };
-    for server in &settings.servers {
-        match &server.address {
-            Address::Unix { path, mode, owner } => {
-                let path = PathBuf::from(std::ffi::OsStr::from_bytes(path));
-                let door = Door { auth: server.auth.clone(), ..Door::unix_by_mode(&server.name) };
-                doors.unix(door, &path, *mode, owner.as_deref())?;
-            }
-            Address::Tcp { host, port } => doors.tcp(&server.name, server.auth.clone(), host, *port)?,
-        }
-    }
+    let mut doors = Doors::default();
+    settings.servers.iter().try_for_each(|server| doors.server(server))?;
     doors.open.extend(control_door(settings, places)?);
     doors.files.push(places.socket.clone());
     let folder = matches!(places.choice, Choice::Dir(_));
@@ -74,19 +66,48 @@ fn bind(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<Listener, S
     Ok(Listener::Unix(bound))
 }
 
+/// The rules of a configured server.
+pub(super) fn door(server: &Server) -> Door {
+    let door = match server.address {
+        Address::Unix { .. } => Door::unix_by_mode(&server.name),
+        Address::Tcp { .. } => Door::tcp(&server.name),
+    };
+    Door { auth: server.auth.clone(), ..door }
+}
+
+/// The file of a server on a unix socket.
+pub(super) fn socket_file(server: &Server) -> Option<PathBuf> {
+    match &server.address {
+        Address::Unix { path, .. } => Some(PathBuf::from(std::ffi::OsStr::from_bytes(path))),
+        Address::Tcp { .. } => None,
+    }
+}
+
 impl Doors {
+    /// Opens what one section names.
+    pub(super) fn server(&mut self, server: &Server) -> Result<(), String> {
+        match &server.address {
+            Address::Unix { path, mode, owner } => {
+                let path = PathBuf::from(std::ffi::OsStr::from_bytes(path));
+                self.unix(door(server), &path, *mode, owner.as_deref())
+            }
+            Address::Tcp { host, port } => self.tcp(door(server), host, *port),
+        }
+    }
+
     fn unix(&mut self, door: Door, path: &Path, mode: u32, owner: Option<&str>) -> Result<(), String> {
-        let owner = owner.map(resolve_owner).transpose()?;
+        let bad = |e| format!("Invalid sockchown value {}: {e}", owner.unwrap_or_default());
+        let owner = owner.map(users::owner).transpose().map_err(bad)?;
         self.open.push((door, bind(path, mode, owner)?));
         self.files.push(path.to_path_buf());
         Ok(())
     }
 
-    fn tcp(&mut self, name: &str, auth: Option<Auth>, host: &str, port: u16) -> Result<(), String> {
+    fn tcp(&mut self, door: Door, host: &str, port: u16) -> Result<(), String> {
         let host = if host.is_empty() { "0.0.0.0" } else { host };
         let bound = TcpListener::bind((host, port))
             .map_err(|e| format!("cannot listen on {host}:{port}: {}", busy(&e, port)))?;
-        self.open.push((Door { auth, ..Door::tcp(name) }, Listener::Tcp(bound)));
+        self.open.push((door, Listener::Tcp(bound)));
         Ok(())
     }
 
@@ -107,16 +128,4 @@ fn busy(e: &io::Error, port: u16) -> String {
         }
         _ => supers_os::error_text(e),
     }
-}
-
-/// `user` or `user:group`, names or numbers.
-fn resolve_owner(text: &str) -> Result<(u32, u32), String> {
-    let bad = |e: &dyn std::fmt::Display| format!("Invalid sockchown value {text}: {e}");
-    let (user, group) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
-    let user = users::lookup_user(user).map_err(|e| bad(&e))?;
-    let gid = match group {
-        None => user.gid,
-        Some(g) => users::lookup_group(g).map_err(|e| bad(&e))?.gid,
-    };
-    Ok((user.uid, gid))
 }

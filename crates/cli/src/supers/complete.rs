@@ -118,8 +118,8 @@ fn verbs(root: &clap::Command) -> Vec<String> {
     root.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| c.get_name().to_string()).collect()
 }
 
-fn names(status: Status) -> Vec<String> {
-    let group = |p: &ProgramView| (p.name != p.group).then(|| format!("{}:*", p.group));
+fn names(status: Status<'_>) -> Vec<String> {
+    let group = |p: &ProgramView<'_>| (p.name != p.group).then(|| format!("{}:*", p.group));
     let groups = status.programs.iter().filter_map(group);
-    status.programs.iter().map(ProgramView::full_name).chain(groups).collect()
+    status.programs.iter().map(|p| p.full_name().into_owned()).chain(groups).collect()
 }

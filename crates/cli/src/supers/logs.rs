@@ -54,7 +54,7 @@ impl Logs {
         }
     }
 
-    fn full_names(&self, status: &Status) -> Result<Vec<String>, Failure> {
+    fn full_names(&self, status: &Status<'_>) -> Result<Vec<String>, Failure> {
         let mut names: Vec<String> = Vec::new();
         for name in &self.names {
             let found = select(&status.programs, name);
@@ -62,7 +62,7 @@ impl Logs {
                 return Err(unknown(&status.programs, name).into());
             }
             for p in found {
-                let name = p.full_name();
+                let name = p.full_name().into_owned();
                 if !names.contains(&name) {
                     names.push(name);
                 }

@@ -31,8 +31,8 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
-use supers_api::Remote;
-use supers_core::control::{Caller, Control, Status};
+use supers_api::{Picture, Remote};
+use supers_core::control::{Caller, Status};
 use term::{Style, Tone};
 
 /// Controls superd, the process supervisor
@@ -160,16 +160,25 @@ impl Context<'_> {
     }
 
     /// One request for everything.
-    async fn status(&self) -> Result<Status, Failure> {
+    async fn status(&self) -> Result<Status<'static>, Failure> {
         self.status_of(&self.connect().await?).await
     }
 
-    /// The same over a connection that is there. A daemon that was stopped still lets clients connect,
-    /// so this waits only for so long.
-    async fn status_of(&self, remote: &Remote) -> Result<Status, Failure> {
+    /// The same over a connection that is there.
+    async fn status_of(&self, remote: &Remote) -> Result<Status<'static>, Failure> {
+        Ok(self.picture_of(remote).await?.read()?.into_owned())
+    }
+
+    /// The same as it comes.
+    async fn picture(&self) -> Result<Picture, Failure> {
+        self.picture_of(&self.connect().await?).await
+    }
+
+    /// A daemon that was stopped still lets clients connect, so this waits only for so long.
+    async fn picture_of(&self, remote: &Remote) -> Result<Picture, Failure> {
         let patience = self.around.patience;
-        match tokio::time::timeout(patience, remote.status()).await {
-            Ok(status) => Ok(status?),
+        match tokio::time::timeout(patience, remote.picture()).await {
+            Ok(picture) => Ok(picture?),
             Err(_) => Err(Failure::NoDaemon(format!(
                 "superd lets clients connect but did not answer within {} s; is it stopped, or the machine overloaded?",
                 patience.as_secs_f32()
@@ -201,10 +210,15 @@ fn caller() -> Caller {
     Caller::default()
 }
 
-/// Runs `supers` with these arguments, the program's name first; the exit code.
+/// Runs `supers` with these arguments, the program's name first; the exit code. By another name it is
+/// another client.
 pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
+    let args: Vec<OsString> = args.collect();
+    if crate::supervisorctl::is_meant(&args) {
+        return crate::supervisorctl::main(args.into_iter());
+    }
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    run(args, &Around::real(), Streams { out: &mut out, err: &mut err }).code()
+    run(args.into_iter(), &Around::real(), Streams { out: &mut out, err: &mut err }).code()
 }
 
 /// The same with given surroundings.

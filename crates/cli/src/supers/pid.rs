@@ -36,7 +36,7 @@ impl Pid {
             if found.is_empty() && name != "all" {
                 return Err(unknown(&status.programs, name).into());
             }
-            lines.extend(found.into_iter().map(|p| Line { name: p.full_name(), pid: p.pid }));
+            lines.extend(found.into_iter().map(|p| Line { name: p.full_name().into_owned(), pid: p.pid }));
         }
         let mut text = String::new();
         for line in &lines {

@@ -52,7 +52,7 @@ fn text(plan: &PlanView, context: &Context<'_>) -> String {
         ("changed", Tone::Busy, &plan.changed),
         ("removed", Tone::Bad, &plan.removed),
     ];
-    let rows: Vec<Vec<Cell>> = kinds
+    let rows: Vec<Vec<Cell<'_>>> = kinds
         .into_iter()
         .flat_map(|(word, tone, items)| items.iter().map(move |item| line(word, tone, item)))
         .collect();
@@ -68,7 +68,7 @@ fn text(plan: &PlanView, context: &Context<'_>) -> String {
     out
 }
 
-fn line(word: &str, tone: Tone, item: &PlanItem) -> Vec<Cell> {
+fn line<'a>(word: &'a str, tone: Tone, item: &'a PlanItem) -> Vec<Cell<'a>> {
     let pid = if item.pid == 0 { "-".into() } else { format!("pid {}", item.pid) };
     vec![
         Cell::new(tone, word),

@@ -4,6 +4,7 @@ use super::exit::{Exit, Failure};
 use super::term::{Cell, Tone, clean, duration, table};
 use super::{Context, Globals};
 use clap::Args;
+use std::borrow::Cow;
 use supers_api::select::{select, unknown};
 use supers_core::control::Status as Picture;
 use supers_core::snapshot::ProgramView;
@@ -19,7 +20,8 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
-        let picture = context.status().await?;
+        let picture = context.picture().await?;
+        let picture = picture.read()?;
         let (shown, exit) = self.choose(context, &picture)?;
         if context.globals.json {
             context.print_json(&shown)?;
@@ -44,12 +46,12 @@ impl Status {
     fn choose<'a>(
         &self,
         context: &mut Context<'_>,
-        picture: &'a Picture,
-    ) -> Result<(Vec<&'a ProgramView>, Exit), Failure> {
+        picture: &'a Picture<'a>,
+    ) -> Result<(Vec<&'a ProgramView<'a>>, Exit), Failure> {
         if self.names.is_empty() {
             return Ok((picture.programs.iter().collect(), Exit::Done));
         }
-        let mut shown: Vec<&ProgramView> = Vec::new();
+        let mut shown: Vec<&ProgramView<'_>> = Vec::new();
         let mut exit = Exit::Done;
         for name in &self.names {
             let found = select(&picture.programs, name);
@@ -70,7 +72,7 @@ impl Status {
     }
 }
 
-fn text(programs: &[&ProgramView], context: &Context<'_>) -> String {
+fn text(programs: &[&ProgramView<'_>], context: &Context<'_>) -> String {
     if programs.is_empty() {
         return String::new();
     }
@@ -80,25 +82,31 @@ fn text(programs: &[&ProgramView], context: &Context<'_>) -> String {
     table(&rows, context.style)
 }
 
-fn line(p: &ProgramView, globals: &Globals) -> Vec<Cell> {
+fn line<'a>(p: &'a ProgramView<'a>, globals: &Globals) -> Vec<Cell<'a>> {
     let tone = tone(&p.state);
     let (pid, uptime) = match p.pid {
-        0 => ("-".to_string(), "-".to_string()),
-        pid => (pid.to_string(), duration(p.uptime_s)),
+        0 => ("-".into(), "-".into()),
+        pid => (Cow::Owned(pid.to_string()), Cow::Owned(duration(p.uptime_s))),
+    };
+    let name = match p.full_name() {
+        Cow::Borrowed(name) => clean(name),
+        Cow::Owned(name) => clean(&name).into_owned().into(),
     };
     let mut cells = vec![
-        Cell::new(Tone::Plain, clean(&p.full_name())),
+        Cell::new(Tone::Plain, name),
         Cell::new(tone, clean(&p.state)),
         Cell::new(Tone::Plain, pid),
         Cell::new(Tone::Plain, uptime),
         Cell::new(Tone::Plain, p.restarts.to_string()),
     ];
+    if p.reason.is_empty() && p.hint.is_empty() {
+        return cells;
+    }
     let hint = globals.retyped(&p.hint);
-    let cause = match (p.reason.as_str(), hint.as_str()) {
-        ("", "") => return cells,
+    let cause = match (&*p.reason, hint.as_str()) {
         (reason, "") => clean(reason),
-        ("", hint) => format!("→ {}", clean(hint)),
-        (reason, hint) => format!("{} → {}", clean(reason), clean(hint)),
+        ("", hint) => format!("→ {}", clean(hint)).into(),
+        (reason, hint) => format!("{} → {}", clean(reason), clean(hint)).into(),
     };
     cells.push(Cell::new(if tone == Tone::Bad { Tone::Bad } else { Tone::Dim }, cause));
     cells

@@ -1,5 +1,7 @@
 //! What a terminal shows: columns, colours, durations, text that does no harm.
 
+use std::borrow::Cow;
+
 /// Colours by meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -22,9 +24,15 @@ pub(super) struct Style {
 impl Style {
     /// `text` in this tone.
     pub(super) fn paint(self, tone: Tone, text: &str) -> String {
+        let mut out = String::new();
+        self.paint_to(&mut out, tone, text);
+        out
+    }
+
+    fn paint_to(self, out: &mut String, tone: Tone, text: &str) {
         const NAMES: [&str; 6] = ["36", "33", "35", "32", "34", "31"];
         let code = match tone {
-            Tone::Plain => return text.to_string(),
+            Tone::Plain => return out.push_str(text),
             Tone::Good => "32",
             Tone::Busy => "33",
             Tone::Bad => "31",
@@ -32,14 +40,23 @@ impl Style {
             Tone::Bold => "1",
             Tone::Name(i) => NAMES[i % NAMES.len()],
         };
-        if self.colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+        if self.colour && !text.is_empty() {
+            out.extend(["\x1b[", code, "m", text, "\x1b[0m"]);
+        } else {
+            out.push_str(text);
+        }
     }
 }
 
 /// Columns that `text` takes: two for wide characters (CJK and most pictures), none for marks that
 /// combine.
 pub(super) fn columns(text: &str) -> usize {
-    text.chars().map(char_columns).sum()
+    if is_plain(text) { text.len() } else { text.chars().map(char_columns).sum() }
+}
+
+/// Nothing but printable ASCII, as nearly all text is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b' '..=b'~'))
 }
 
 fn char_columns(c: char) -> usize {
@@ -63,7 +80,10 @@ fn char_columns(c: char) -> usize {
 }
 
 /// Text of others without the characters that steer a terminal; colours and the like vanish whole.
-pub(super) fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -75,7 +95,7 @@ pub(super) fn clean(text: &str) -> String {
             out.push(if c.is_control() && c != '\t' { '?' } else { c });
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Whole seconds for people: `5s`, `2m 05s`, `3h 20m`, `4d 02h`.
@@ -90,30 +110,33 @@ pub(super) fn duration(seconds: u64) -> String {
 }
 
 /// A cell of a table.
-pub(super) struct Cell {
-    pub(super) text: String,
+pub(super) struct Cell<'a> {
+    pub(super) text: Cow<'a, str>,
     pub(super) tone: Tone,
 }
 
-impl Cell {
-    pub(super) fn new(tone: Tone, text: impl Into<String>) -> Cell {
+impl<'a> Cell<'a> {
+    pub(super) fn new(tone: Tone, text: impl Into<Cow<'a, str>>) -> Cell<'a> {
         Cell { text: text.into(), tone }
     }
 }
 
 /// Lines with aligned columns, two spaces apart; the last cell of a line is not padded.
-pub(super) fn table(rows: &[Vec<Cell>], style: Style) -> String {
-    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..count)
-        .map(|i| rows.iter().filter_map(|r| r.get(i)).map(|c| columns(&c.text)).max().unwrap_or(0))
-        .collect();
-    let mut out = String::new();
+pub(super) fn table(rows: &[Vec<Cell<'_>>], style: Style) -> String {
+    let mut widths: Vec<usize> = Vec::new();
     for row in rows {
-        for (i, cell) in row.iter().enumerate() {
-            out.push_str(&style.paint(cell.tone, &cell.text));
-            if i + 1 < row.len() {
-                let gap = widths[i] - columns(&cell.text) + 2;
-                out.extend(std::iter::repeat_n(' ', gap));
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = columns(&cell.text).max(*width);
+        }
+    }
+    let mut out = String::with_capacity(rows.len() * (widths.iter().sum::<usize>() + 2 * widths.len()));
+    for row in rows {
+        let last = row.len().saturating_sub(1);
+        for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            style.paint_to(&mut out, cell.tone, &cell.text);
+            if i < last {
+                out.extend(std::iter::repeat_n(' ', width - columns(&cell.text) + 2));
             }
         }
         out.push('\n');
@@ -134,7 +157,7 @@ mod tests {
 
     #[test]
     fn wide_names_are_aligned() {
-        let row = |a: &str| vec![Cell::new(Tone::Good, a), Cell::new(Tone::Plain, "x")];
+        let row = |a: &'static str| vec![Cell::new(Tone::Good, a), Cell::new(Tone::Plain, "x")];
         let rows = [row("网站"), row("web"), row("e\u{301}")];
         assert_eq!(table(&rows, Style { colour: false }), "网站  x\nweb   x\ne\u{301}     x\n");
         assert!(table(&rows, Style { colour: true }).starts_with("\x1b[32m网站\x1b[0m  x"));

@@ -90,7 +90,7 @@ fn text_of_others_does_no_harm() {
 fn status_as_json() {
     let w = World::new();
     let ran = w.run("status --json");
-    let back: Vec<ProgramView> = serde_json::from_str(&ran.out).unwrap();
+    let back: Vec<ProgramView<'_>> = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(back, w.fake.status.lock().unwrap().0.programs);
     assert_eq!(ran.out.lines().count(), 1);
     assert_eq!(w.run("--json status shop:cart").exit, Exit::NotRunning);

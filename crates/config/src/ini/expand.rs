@@ -13,9 +13,15 @@ pub(crate) enum Var {
     Number(i64),
 }
 
-/// The names that may be used in a value.
+/// The names that may be used in a value; `here` is always among them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Scope(BTreeMap<BString, Var>);
+pub(crate) struct Scope {
+    names: BTreeMap<BString, Var>,
+    /// `here` is not said to be there: the ancestor does not have it everywhere.
+    here_is_a_secret: bool,
+    /// One `%s` without a name is no error.
+    lone_s: bool,
+}
 
 impl Scope {
     /// `ENV_X` for each variable.
@@ -29,25 +35,38 @@ impl Scope {
     pub(crate) fn add_env(&mut self, env: &[(BString, BString)]) {
         for (key, value) in env {
             let name = BString::from([b"ENV_", key.as_slice()].concat());
-            self.0.insert(name, Var::Text(value.clone()));
+            self.names.insert(name, Var::Text(value.clone()));
         }
     }
 
     /// The same with one more text.
     pub(crate) fn text(mut self, name: &str, value: impl Into<BString>) -> Scope {
-        self.0.insert(name.into(), Var::Text(value.into()));
+        self.names.insert(name.into(), Var::Text(value.into()));
         self
     }
 
     /// The same with one more number.
     pub(crate) fn number(mut self, name: &str, value: i64) -> Scope {
-        self.0.insert(name.into(), Var::Number(value));
+        self.names.insert(name.into(), Var::Number(value));
+        self
+    }
+
+    /// The same by the ancestor's rules, which let one `%s` without a name pass. It puts the whole table of
+    /// names there; who writes `date +%s` wants it to stay.
+    pub(crate) fn as_ancestor(mut self) -> Scope {
+        self.lone_s = true;
+        self
+    }
+
+    /// The same for a key in which the ancestor does not know `here`.
+    pub(crate) fn hide_here(mut self) -> Scope {
+        self.here_is_a_secret = true;
         self
     }
 
     fn names(&self) -> String {
-        let mut names: Vec<String> = self.0.keys().map(ToString::to_string).collect();
-        names.push("here".into());
+        let mut names: Vec<String> = self.names.keys().map(ToString::to_string).collect();
+        names.extend((!self.here_is_a_secret).then(|| "here".into()));
         names.sort();
         names.join(", ")
     }
@@ -55,7 +74,7 @@ impl Scope {
     fn get(&self, name: &str, here: &BStr) -> Option<Var> {
         match name {
             "here" => Some(Var::Text(here.into())),
-            _ => self.0.get(name.as_bytes().as_bstr()).cloned(),
+            _ => self.names.get(name.as_bytes().as_bstr()).cloned(),
         }
     }
 }
@@ -81,11 +100,18 @@ const MAX_WIDTH: usize = 1024;
 pub(crate) fn expand(value: &str, scope: &Scope, here: &BStr, name: &str) -> Result<BString, String> {
     let mut out = BString::default();
     let mut rest = value;
+    let mut lone_s = scope.lone_s;
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
         if let Some(after) = rest.strip_prefix('%') {
             out.push(b'%');
+            rest = after;
+            continue;
+        }
+        if lone_s && let Some(after) = rest.strip_prefix('s') {
+            lone_s = false;
+            out.push_str("%s");
             rest = after;
             continue;
         }
@@ -99,7 +125,9 @@ pub(crate) fn expand(value: &str, scope: &Scope, here: &BStr, name: &str) -> Res
                 scope.names()
             ));
         };
-        out.push_str(format_one(&directive, &var).map_err(|why| badly(value, name, &why))?);
+        // Where the letter of the directive stands, counted as Python does.
+        let at = value[..value.len() - after.len()].chars().count() - 1;
+        out.push_str(format_one(&directive, &var, at).map_err(|why| badly(value, name, &why))?);
         rest = after;
     }
     out.push_str(rest);
@@ -170,7 +198,7 @@ fn number(rest: &mut std::str::Chars<'_>) -> Result<Option<usize>, String> {
     if value > MAX_WIDTH { Err("width too big".into()) } else { Ok(Some(value)) }
 }
 
-fn format_one(d: &Directive<'_>, var: &Var) -> Result<BString, String> {
+fn format_one(d: &Directive<'_>, var: &Var, at: usize) -> Result<BString, String> {
     let text = match (d.kind, var) {
         ('s' | 'r' | 'a', Var::Number(n)) => cut(n.to_string().into(), d.precision),
         ('s', Var::Text(t)) => cut(t.clone(), d.precision),
@@ -184,7 +212,7 @@ fn format_one(d: &Directive<'_>, var: &Var) -> Result<BString, String> {
         }
         (other, _) => {
             return Err(format!(
-                "unsupported format character {} ({:#x})",
+                "unsupported format character {} ({:#x}) at index {at}",
                 py_repr(&other.to_string()),
                 u32::from(other)
             ));
@@ -228,7 +256,7 @@ fn integer(d: &Directive<'_>, n: i64) -> String {
 }
 
 /// A text in quotes as Python shows it; the ancestor's messages are full of them.
-pub(crate) fn py_repr(text: &str) -> String {
+pub fn py_repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
     for c in text.chars() {
@@ -289,12 +317,19 @@ mod tests {
             ("%(here", "incomplete format key"),
             ("%(here)", "incomplete format"),
             ("%(here)d", "%d format: a real number is required, not str"),
-            ("%(here)y", "unsupported format character 'y' (0x79)"),
+            ("%(here)y", "unsupported format character 'y' (0x79) at index 7"),
             ("%(process_num)99999d", "width too big"),
         ] {
             let e = expand(text, &scope(), "/etc".into(), "s.k").unwrap_err();
             assert_eq!(e, format!("Format string '{text}' for 's.k' is badly formatted: {why}"));
         }
+    }
+
+    #[test]
+    fn one_lone_s_passes_for_the_ancestor() {
+        let expand = |text| expand(text, &scope().as_ancestor(), "/etc".into(), "s.k");
+        assert_eq!(expand("date +%s").unwrap(), "date +%s");
+        assert!(expand("%s %s").unwrap_err().ends_with("not enough arguments for format string"));
     }
 
     #[test]

@@ -43,17 +43,35 @@ impl<'a> Fields<'a> {
 
     /// The expanded text of a key; `None` when absent or when the expansion failed.
     pub(crate) fn text(&mut self, key: &str, scope: &Scope) -> Option<BString> {
+        let name = format!("{}.{key}", self.section.name);
+        self.text_as(key, &name, scope)
+    }
+
+    /// The same for keys that the ancestor calls by another name in its complaints.
+    pub(crate) fn text_as(&mut self, key: &str, name: &str, scope: &Scope) -> Option<BString> {
         let entry = self.entry(key)?;
         if !entry.raw.contains('%') {
             return Some(entry.raw.clone().into());
         }
         let here = here(entry);
-        match expand(&entry.raw, scope, BStr::new(&here), &format!("{}.{key}", self.section.name)) {
+        match expand(&entry.raw, scope, BStr::new(&here), name) {
             Ok(text) => Some(text),
             Err(message) => {
                 let fault = Fault::new(&entry.place, message);
                 let plain = entry.raw.contains('%') && !entry.raw.contains("%(");
                 self.fault(if plain { fault.hint("write %% for a percent sign") } else { fault });
+                None
+            }
+        }
+    }
+
+    /// A text that was expanded once, expanded again.
+    pub(crate) fn again(&mut self, key: &str, text: &BString, scope: &Scope) -> Option<BString> {
+        let entry = self.entry(key)?;
+        match expand(&text.to_string(), scope, BStr::new(&here(entry)), key) {
+            Ok(text) => Some(text),
+            Err(message) => {
+                self.fault(Fault::new(&entry.place, message));
                 None
             }
         }
@@ -67,7 +85,17 @@ impl<'a> Fields<'a> {
         parse: impl FnOnce(&BStr) -> Value<T>,
     ) -> Option<T> {
         let text = self.text(key, scope)?;
-        match parse(BStr::new(&text)) {
+        self.parsed(key, &text, parse)
+    }
+
+    /// The value of an expanded text; `None` when bad.
+    pub(crate) fn parsed<T>(
+        &mut self,
+        key: &str,
+        text: &BString,
+        parse: impl FnOnce(&BStr) -> Value<T>,
+    ) -> Option<T> {
+        match parse(BStr::new(text)) {
             Ok(value) => Some(value),
             Err(message) => {
                 let place = self.place(key);

@@ -6,6 +6,7 @@ use super::keys::Kind;
 use super::parse::{Doc, Section};
 use super::value;
 use crate::fault::{Fault, did_you_mean};
+use crate::load::Personality;
 use bstr::ByteSlice;
 
 /// A group: which sections belong to it, in its own order.
@@ -13,39 +14,51 @@ pub(crate) struct Group<'a> {
     pub(crate) name: String,
     pub(crate) priority: i32,
     pub(crate) members: Vec<(&'a Section, Kind, String)>,
+    /// What is wrong with the section itself.
+    pub(crate) faults: Vec<Fault>,
 }
 
-/// All groups, and what was wrong with them.
-pub(crate) fn lower<'a>(doc: &'a Doc, scope: &Scope) -> (Vec<Group<'a>>, Vec<Fault>) {
+/// All groups. One whose name cannot be used has an empty name.
+pub(crate) fn lower<'a>(doc: &'a Doc, scope: &Scope, personality: Personality) -> Vec<Group<'a>> {
     let mut groups = Vec::new();
-    let mut faults = Vec::new();
     for section in &doc.sections {
         let Some((Kind::Group, name)) = Kind::of(&section.name) else { continue };
         let mut f = Fields::new(section, &doc.defaults);
-        match super::program::name_of(section, name) {
-            Ok(name) => groups.push(group(doc, &mut f, name, scope)),
-            Err(fault) => f.fault(fault),
-        }
-        faults.append(&mut f.faults);
+        let name = super::program::name_of(section, name).unwrap_or_else(|fault| {
+            f.fault(fault);
+            String::new()
+        });
+        let members = members(doc, &mut f, scope, personality);
+        let priority = f.get("priority", scope, 999, value::priority);
+        groups.push(Group { name, priority, members, faults: f.faults });
     }
-    (groups, faults)
+    groups
 }
 
-fn group<'a>(doc: &'a Doc, f: &mut Fields<'a>, name: String, scope: &Scope) -> Group<'a> {
-    let priority = f.get("priority", scope, 999, value::priority);
-    if f.entry("programs").is_none() {
+fn members<'a>(
+    doc: &'a Doc,
+    f: &mut Fields<'a>,
+    scope: &Scope,
+    personality: Personality,
+) -> Vec<(&'a Section, Kind, String)> {
+    if f.entry("programs").is_none() && personality == Personality::Superd {
         f.fault(Fault::new(&f.section.place, format!("[{}] names no programs", f.section.name)));
     }
     let listed = f.text("programs", scope).unwrap_or_default();
+    // For the ancestor an empty word is the name of a program that is not there.
+    let counts = |w: &&str| match personality {
+        Personality::Superd => !w.is_empty(),
+        Personality::Supervisord => !listed.is_empty(),
+    };
     let mut members = Vec::new();
-    for word in listed.to_str_lossy().split(',').map(str::trim).filter(|w| !w.is_empty()) {
+    for word in listed.to_str_lossy().split(',').map(str::trim).filter(counts) {
         let found = |prefix: &str| doc.section(&format!("{prefix}:{word}"));
         match (found("program"), found("fcgi-program")) {
             (Some(s), None) => members.push((s, Kind::Program, word.to_string())),
             (None, Some(s)) => members.push((s, Kind::FastCgi, word.to_string())),
             (Some(_), Some(_)) => {
                 let text = format!(
-                    "[{}] name {word} is ambiguous: a program and an fcgi-program have it",
+                    "[{}] name {word} is ambiguous (exists as program and fcgi-program)",
                     f.section.name
                 );
                 f.fault(Fault::new(&f.place("programs"), text));
@@ -59,5 +72,5 @@ fn group<'a>(doc: &'a Doc, f: &mut Fields<'a>, name: String, scope: &Scope) -> G
             }
         }
     }
-    Group { name, priority, members }
+    members
 }

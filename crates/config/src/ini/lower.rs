@@ -4,14 +4,14 @@ use super::expand::Scope;
 use super::group::{self, Group};
 use super::keys::{Kind, section_words};
 use super::parse::{Doc, Section};
-use super::program::{self, Later, Shared};
+use super::program::{self, Shared};
 use super::settings;
 use crate::fault::{Fault, Place, did_you_mean, nearest};
-use crate::load::{Personality, Request};
+use crate::flags::Flags;
+use crate::load::{Choice, Personality, Request};
 use crate::model::{Finding, Program, Settings, Severity};
 use crate::source::is_dir;
 use bstr::{BString, ByteSlice};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What came of a document.
@@ -19,6 +19,8 @@ pub(crate) struct Ini {
     pub(crate) settings: Settings,
     /// In no particular order across groups.
     pub(crate) programs: Vec<Program>,
+    /// All groups, those without a program included.
+    pub(crate) groups: Vec<(String, i32)>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) fatal: bool,
 }
@@ -26,14 +28,15 @@ pub(crate) struct Ini {
 struct Lower<'a> {
     req: &'a Request<'a>,
     out: Ini,
-    later: BTreeMap<Later, Vec<(Place, String)>>,
+    /// The main file as the user named it.
+    shown: &'a BString,
 }
 
 /// Lowers a document. `broken` are included files that could not be read to the end: their programs
-/// are refused.
-pub(crate) fn lower(req: &Request<'_>, doc: &Doc, broken: &[Fault]) -> Ini {
-    let env = Scope::of_env(&req.env);
-    let daemon = settings::lower(req, doc, &env);
+/// are refused. `shown` is the name of the main file for the ancestor's complaints.
+pub(crate) fn lower(req: &Request<'_>, doc: &Doc, broken: &[Fault], flags: &Flags, shown: &BString) -> Ini {
+    let env = base_scope(req);
+    let daemon = settings::lower(req, doc, &env, flags);
     let mut scope = env;
     scope.add_env(&daemon.settings.environment);
     let shared = Shared {
@@ -44,16 +47,22 @@ pub(crate) fn lower(req: &Request<'_>, doc: &Doc, broken: &[Fault]) -> Ini {
         server_url: program::server_url(&daemon.settings),
         log_dir: daemon.settings.childlogdir.clone().unwrap_or_else(|| temporary_folder(req)),
     };
-    let out = Ini { settings: Settings::default(), programs: Vec::new(), findings: Vec::new(), fatal: false };
-    let mut lower = Lower { req, out, later: BTreeMap::new() };
-    lower.programs(&shared, broken);
+    let out = Ini {
+        settings: Settings::default(),
+        programs: Vec::new(),
+        groups: Vec::new(),
+        findings: Vec::new(),
+        fatal: false,
+    };
+    let mut lower = Lower { req, out, shown };
     lower.fatal_all(daemon.errors);
+    lower.programs(&shared, broken);
+    lower.fatal_all(daemon.late_errors);
     lower.warn_all(daemon.warnings, None);
     if req.personality == Personality::Superd {
         lower.unknown_names(doc);
         lower.merged_sections(doc);
     }
-    lower.say_later();
     lower.out.settings = daemon.settings;
     lower.out
 }
@@ -69,40 +78,64 @@ impl Lower<'_> {
     }
 
     /// Errors of one program: fatal for the ancestor, else the reason why that program is refused.
-    fn program_errors(&mut self, section: &Section, name: &str, faults: Vec<Fault>) -> Option<String> {
-        let reason = faults.first().map(Fault::reason);
-        for mut fault in faults {
-            if self.req.personality == Personality::Supervisord {
-                self.out.fatal = true;
-                let place = &section.place;
-                fault.message =
-                    format!("{} in section '{}' (file: '{}')", fault.message, section.name, place.file);
+    fn program_errors(
+        &mut self,
+        section: &Section,
+        name: &str,
+        lowered: (Vec<Fault>, Vec<Fault>),
+    ) -> Option<String> {
+        let (pool, own) = lowered;
+        let reason = pool.iter().chain(&own).next().map(Fault::reason);
+        let strict = self.req.personality == Personality::Supervisord;
+        self.out.fatal |= strict && reason.is_some();
+        let suffix = format!(" in section '{}' (file: '{}')", section.name, self.shown_name(&section.place));
+        let own = own.into_iter().map(|mut fault| {
+            if strict {
+                fault.message.push_str(&suffix);
             }
-            self.out.findings.push(fault.finding(Severity::Error, Some(name)));
-        }
+            fault
+        });
+        let findings = pool.into_iter().chain(own).map(|f| f.finding(Severity::Error, Some(name)));
+        self.out.findings.extend(findings);
         reason
     }
 
+    fn shown_name<'b>(&'b self, place: &'b Place) -> &'b BString {
+        let main = match &self.req.choice {
+            Choice::File(path) | Choice::Dir(path) => path,
+        };
+        let main = crate::source::bytes_of(&crate::source::absolute(&self.req.cwd, main));
+        if *place.file == main { self.shown } else { &place.file }
+    }
+
     fn programs(&mut self, shared: &Shared<'_>, broken: &[Fault]) {
-        let (groups, faults) = group::lower(shared.doc, shared.scope);
-        match self.req.personality {
-            Personality::Supervisord => self.fatal_all(faults),
-            Personality::Superd => {
-                self.out.findings.extend(faults.into_iter().map(|f| f.finding(Severity::Error, None)));
+        let mut groups = group::lower(shared.doc, shared.scope, self.req.personality);
+        for group in &mut groups {
+            let faults = std::mem::take(&mut group.faults);
+            match self.req.personality {
+                Personality::Supervisord => self.fatal_all(faults),
+                Personality::Superd => {
+                    self.out.findings.extend(faults.into_iter().map(|f| f.finding(Severity::Error, None)));
+                }
             }
-        }
-        for group in &groups {
+            if group.name.is_empty() {
+                continue;
+            }
+            self.out.groups.push((group.name.clone(), group.priority));
             let of_group = Some((group.name.as_str(), group.priority));
             for (section, kind, name) in &group.members {
                 self.program(shared, section, *kind, name, of_group, broken);
             }
         }
-        for section in &shared.doc.sections {
-            if let Some((kind @ (Kind::Program | Kind::EventListener | Kind::FastCgi), name)) =
-                Kind::of(&section.name)
-                && !is_grouped(&groups, section)
-            {
-                self.program(shared, section, kind, name, None, broken);
+        // One kind after the other, as the ancestor reads them.
+        for wanted in [Kind::Program, Kind::EventListener, Kind::FastCgi] {
+            for section in &shared.doc.sections {
+                if let Some((kind, name)) = Kind::of(&section.name)
+                    && kind == wanted
+                    && !is_grouped(&groups, section)
+                {
+                    self.program(shared, section, kind, name, None, broken);
+                }
             }
         }
     }
@@ -122,34 +155,15 @@ impl Lower<'_> {
             self.out.programs.push(program::refused(section, name.trim(), group, fault.reason()));
             return;
         }
-        let lowered = match program::name_of(section, name) {
-            Ok(name) => program::lower(shared, section, kind, &name, group),
-            Err(fault) => program::Lowered { errors: vec![fault], ..program::Lowered::default() },
-        };
+        let lowered = program::lower(shared, section, kind, name, group);
         let name = name.trim();
         self.warn_all(lowered.warnings, Some(name));
-        for (later, place) in lowered.later {
-            self.later.entry(later).or_default().push((place, name.to_string()));
-        }
-        match self.program_errors(section, name, lowered.errors) {
+        match self.program_errors(section, name, (lowered.pool_errors, lowered.errors)) {
             Some(reason) => self.out.programs.push(program::refused(section, name, group, reason)),
-            None => self.out.programs.extend(lowered.units),
-        }
-    }
-
-    /// One warning a kind, at its first place, naming all programs.
-    fn say_later(&mut self) {
-        for (later, mut found) in std::mem::take(&mut self.later) {
-            found.sort_by(|a, b| (&a.0.file, a.0.line).cmp(&(&b.0.file, b.0.line)));
-            let mut names: Vec<&str> = found.iter().map(|f| f.1.as_str()).collect();
-            names.dedup();
-            let fate = match later {
-                Later::EventListener | Later::FastCgi => "they do not run",
-                Later::Capture | Later::LogEvents | Later::Syslog => "the program runs without",
-            };
-            let Some((place, first)) = found.first() else { continue };
-            let fault = Fault::new(place, format!("{}; {fate} ({})", later.words(), names.join(", ")));
-            self.out.findings.push(fault.finding(Severity::Warning, Some(first.as_str())));
+            None => {
+                self.out.groups.extend(lowered.group);
+                self.out.programs.extend(lowered.units);
+            }
         }
     }
 
@@ -206,6 +220,15 @@ fn is_grouped(groups: &[Group<'_>], section: &Section) -> bool {
     groups.iter().flat_map(|g| &g.members).any(|(member, _, _)| member.name == section.name)
 }
 
+/// The names that are known everywhere.
+fn base_scope(req: &Request<'_>) -> Scope {
+    let scope = Scope::of_env(&req.env);
+    match req.personality {
+        Personality::Superd => scope,
+        Personality::Supervisord => scope.as_ancestor(),
+    }
+}
+
 /// The system's temporary folder, as the ancestor looks for it.
 fn temporary_folder(req: &Request<'_>) -> BString {
     let named = ["TMPDIR", "TEMP", "TMP"].into_iter().filter_map(|name| {
@@ -219,12 +242,15 @@ fn temporary_folder(req: &Request<'_>) -> BString {
 ///
 /// # Errors
 /// There is an `[include]` without `files`, or its value cannot be expanded.
-pub(crate) fn include_patterns(req: &Request<'_>, doc: &Doc) -> Result<Vec<(Place, PathBuf)>, Fault> {
+pub(crate) fn include_patterns(
+    req: &Request<'_>,
+    doc: &Doc,
+) -> Result<Vec<(Place, PathBuf)>, Fault> {
     let Some(section) = doc.section("include") else { return Ok(Vec::new()) };
     let mut f = super::fields::Fields::new(section, &doc.defaults);
-    let scope = Scope::of_env(&req.env).text("host_node_name", req.hostname.as_str());
+    let scope = base_scope(req).text("host_node_name", req.hostname.as_str());
     let Some(files) = f.text("files", &scope) else {
-        let missing = || Fault::new(&section.place, "the [include] section has no files value");
+        let missing = || Fault::new(&section.place, ".ini file has [include] section, but no files setting");
         return Err(f.faults.pop().unwrap_or_else(missing));
     };
     let place = f.place("files");

@@ -10,6 +10,7 @@ pub(crate) mod group;
 pub(crate) mod keys;
 pub(crate) mod lower;
 pub(crate) mod parse;
+pub(crate) mod pool;
 pub(crate) mod program;
 pub(crate) mod settings;
 pub(crate) mod shlex;

@@ -2,6 +2,7 @@
 //! (supervisor-contract 2): two comment characters, inline comments after a blank, continuation by
 //! indentation, repeated sections merged, `[DEFAULT]`.
 
+use super::expand::py_repr;
 use crate::fault::{Fault, Place};
 use bstr::BString;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ pub(crate) struct Doc {
     pub(crate) sections: Vec<Section>,
     /// The keys of `[DEFAULT]`.
     pub(crate) defaults: Vec<Entry>,
+    /// Text stood before the first section; nothing behind it was read.
+    pub(crate) headless: bool,
 }
 
 /// One `[section]`.
@@ -118,6 +121,23 @@ pub(crate) fn parse(file: &Arc<BString>, text: &str) -> (Doc, Vec<Fault>) {
     (parser.doc, parser.faults)
 }
 
+/// The faults of a file in the words of the ancestor's parser, which tells all of them at once. `shown`
+/// is the file's name for people.
+pub(crate) fn ancestor_text(shown: &str, text: &str, headless: bool, faults: &[Fault]) -> String {
+    let line = |number: u32| {
+        let lines = text.split_inclusive('\n').nth(number.saturating_sub(1) as usize);
+        let line = lines.unwrap_or_default();
+        py_repr(&line.strip_suffix("\r\n").map_or_else(|| line.to_string(), |l| format!("{l}\n")))
+    };
+    let name = py_repr(shown);
+    if let (true, Some(first)) = (headless, faults.first()) {
+        let number = first.place.line;
+        return format!("File contains no section headers.\nfile: {name}, line: {number}\n{}", line(number));
+    }
+    let each = faults.iter().map(|f| format!("\n\t[line {:2}]: {}", f.place.line, line(f.place.line)));
+    format!("Source contains parsing errors: {name}{}", each.collect::<String>())
+}
+
 /// Where a comment begins: at the first non-blank, or after a blank.
 fn comment_start(line: &str) -> Option<usize> {
     let mut blank = true;
@@ -161,6 +181,7 @@ impl Parser {
             return true;
         }
         if matches!(self.at, At::Top) {
+            self.doc.headless = true;
             let place = self.place(number, line, indent);
             self.faults.push(
                 Fault::new(&place, "text before the first section header")
@@ -283,6 +304,22 @@ mod tests {
         let (mut one, _) = read("[a]\nx=1");
         one.merge(doc);
         assert_eq!(one.section("a").unwrap().entries[0].raw, "2");
+    }
+
+    #[test]
+    fn faults_in_the_ancestors_words() {
+        let say = |text: &str| {
+            let (doc, faults) = read(text);
+            ancestor_text("a'b.conf", text, doc.headless, &faults)
+        };
+        assert_eq!(
+            say("\n x=1\n[a]\n"),
+            "File contains no section headers.\nfile: \"a'b.conf\", line: 2\n' x=1\\n'"
+        );
+        assert_eq!(
+            say("[a]\r\nx\r\ny=1\nz"),
+            "Source contains parsing errors: \"a'b.conf\"\n\t[line  2]: 'x\\n'\n\t[line  4]: 'z'"
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::keys::Kind;
 use super::parse::{Doc, Section};
 use super::shlex;
 use super::value::{self, LogFile};
-use crate::fault::{Fault, Place};
-use crate::load::Request;
+use crate::fault::Fault;
+use crate::load::{Personality, Request};
 use crate::model::{About, Program, Settings};
 use bstr::{BStr, BString};
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use supers_core::signal::Signal;
 use supers_core::spec::{
-    Command, Context, Curve, Directory, Env, ExitSet, Output, RestartPolicy, Retry, Sink, Spec, StopPolicy,
-    Target, When,
+    Command, Context, Curve, Directory, Env, Listener, Output, RestartPolicy, Retry, SharedSocket, Sink, Spec,
+    StopPolicy, Target, When,
 };
 
 /// More processes of one program are a slip of the finger.
@@ -35,36 +35,16 @@ pub(crate) struct Shared<'a> {
     pub(crate) log_dir: BString,
 }
 
-/// What a file asks for that is not built yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Later {
-    EventListener,
-    FastCgi,
-    Capture,
-    LogEvents,
-    Syslog,
-}
-
-impl Later {
-    /// The thing, as the beginning of a sentence.
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Later::EventListener => "event listeners come in a later version",
-            Later::FastCgi => "FastCGI programs come in a later version",
-            Later::Capture => "capture of output (*_capture_maxbytes) comes in a later version",
-            Later::LogEvents => "log events (*_events_enabled) come in a later version",
-            Later::Syslog => "output to syslog comes in a later version",
-        }
-    }
-}
-
 /// What came of one section.
 #[derive(Default)]
 pub(crate) struct Lowered {
     pub(crate) units: Vec<Program>,
+    /// Name and priority of the group that the section is by itself.
+    pub(crate) group: Option<(String, i32)>,
+    /// Errors outside of any process: the ancestor does not say in which section they are.
+    pub(crate) pool_errors: Vec<Fault>,
     pub(crate) errors: Vec<Fault>,
     pub(crate) warnings: Vec<Fault>,
-    pub(crate) later: Vec<(Later, Place)>,
 }
 
 /// Values that are read once, before the loop over `numprocs`.
@@ -72,14 +52,31 @@ struct Once {
     numprocs: i64,
     first: i64,
     priority: i32,
-    group_priority: i32,
     autostart: bool,
     restart: RestartPolicy,
     stop: StopPolicy,
     user: Option<String>,
     umask: Option<u32>,
     merge_stderr: bool,
+    /// The file's own.
     server_url: Option<BString>,
+    stdout: Taps,
+    stderr: Taps,
+}
+
+/// What else happens to one stream.
+#[derive(Clone, Copy)]
+struct Taps {
+    capture_max: u64,
+    events: bool,
+}
+
+/// The kind of pool that a section is.
+#[derive(Default)]
+struct Pool {
+    priority: i32,
+    listener: Option<Listener>,
+    socket: Option<SharedSocket>,
 }
 
 /// Lowers one section. `group` is the name and priority of the `[group:x]` that lists it.
@@ -92,34 +89,64 @@ pub(crate) fn lower(
 ) -> Lowered {
     let mut out = Lowered::default();
     let mut f = Fields::new(section, &shared.doc.defaults);
+    // The ancestor reads the name of a listener last of all.
+    let early = (kind != Kind::EventListener).then(|| checked_name(&mut f, name)).flatten();
+    let pool = pool(shared, &mut f, kind, name.trim(), group.map(|g| g.1));
+    out.pool_errors = std::mem::take(&mut f.faults);
+    let Some(name) = early.or_else(|| checked_name(&mut f, name)) else {
+        out.errors = f.faults;
+        return out;
+    };
+    let name = name.as_str();
     let group_name = group.map_or(name, |(g, _)| g);
+    out.group = group.is_none().then(|| (name.to_string(), pool.priority));
     let scope = shared
         .scope
         .clone()
         .text("program_name", name)
         .text("group_name", group_name)
         .text("host_node_name", shared.req.hostname.as_str());
-    let mut once = read_once(shared, &mut f, kind, &scope);
-    if let Some((_, priority)) = group {
-        once.group_priority = priority;
-    }
-    let refused = not_built(&mut f, kind, &mut out);
-    if f.entry("command").is_none() {
-        let text = format!("program section {} does not specify a command", section.name);
-        f.fault(Fault::new(&section.place, text).hint("add a line such as command=/usr/bin/server --flag"));
-    }
+    let once = read_once(shared, &mut f, &scope);
+    let has_command = f.entry("command").is_some();
     for number in once.first..once.first.saturating_add(once.numprocs) {
         let scope = scope.clone().number("process_num", number).number("numprocs", once.numprocs);
-        let mut spec = one(shared, &mut f, &once, &scope, (name, group_name), &mut out);
-        spec.refused = refused.clone();
+        let spec = one(shared, &mut f, &once, &pool, &scope, (name, group_name), &mut out.warnings);
         out.units.push(Program { spec: Arc::new(spec), about: about(section) });
         if !f.faults.is_empty() {
             break;
         }
     }
+    if !has_command && once.numprocs < 1 {
+        no_command(&mut f);
+    }
     out.units.sort_by(|a, b| (a.spec.priority, &a.spec.name).cmp(&(b.spec.priority, &b.spec.name)));
     out.errors = f.faults;
     out
+}
+
+fn checked_name(f: &mut Fields<'_>, name: &str) -> Option<String> {
+    name_of(f.section, name).map_err(|fault| f.fault(fault)).ok()
+}
+
+fn no_command(f: &mut Fields<'_>) {
+    let text = format!("program section {} does not specify a command", f.section.name);
+    f.fault(Fault::new(&f.section.place, text).hint("add a line such as command=/usr/bin/server --flag"));
+}
+
+/// What is read once for the whole section, with only the names that are known outside of a program. A
+/// listed program's group has its priority from its own section.
+fn pool(shared: &Shared<'_>, f: &mut Fields<'_>, kind: Kind, name: &str, group: Option<i32>) -> Pool {
+    let default = if kind == Kind::EventListener { -1 } else { 999 };
+    let priority = match group {
+        Some(priority) => priority,
+        None => f.get("priority", shared.scope, default, value::priority),
+    };
+    let listener = (kind == Kind::EventListener).then(|| super::pool::listener(f, shared.scope));
+    let socket = match kind {
+        Kind::FastCgi => super::pool::socket(shared.req, f, shared.scope, name),
+        _ => None,
+    };
+    Pool { priority, listener, socket }
 }
 
 /// The one unit that stands for a section that cannot be used.
@@ -137,22 +164,47 @@ fn about(section: &Section) -> About {
     About { file: section.place.file.as_ref().clone(), line: section.place.line, ..About::default() }
 }
 
-/// Listeners and FastCGI programs live differently: they are shown, and refused.
-fn not_built(f: &mut Fields<'_>, kind: Kind, out: &mut Lowered) -> Option<String> {
-    let later = match kind {
-        Kind::EventListener => Later::EventListener,
-        Kind::FastCgi => Later::FastCgi,
-        _ => return None,
-    };
-    let place = f.section.place.clone();
-    let reason = format!("{} ({}:{})", later.words(), place.file, place.line);
-    out.later.push((later, place));
-    Some(reason)
+/// In the ancestor's order of reading, so that its first complaint is ours.
+fn read_once(shared: &Shared<'_>, f: &mut Fields<'_>, scope: &Scope) -> Once {
+    let req = shared.req;
+    let priority = f.get("priority", scope, 999, value::priority);
+    let autostart = f.get("autostart", scope, true, value::boolean);
+    let mut restart = restart(f, scope);
+    let stop = stop(f, scope);
+    restart.clean.codes = f.get("exitcodes", scope, vec![0], value::exit_codes);
+    let merge_stderr = f.get("redirect_stderr", scope, false, value::boolean);
+    let numprocs = f.get("numprocs", scope, 1, value::integer);
+    let first = f.get("numprocs_start", scope, 0, value::integer);
+    let [stdout, stderr] = ["stdout", "stderr"].map(|stream| Taps {
+        capture_max: f.get(&format!("{stream}_capture_maxbytes"), scope, 0, value::byte_size),
+        events: f.get(&format!("{stream}_events_enabled"), scope, false, value::boolean),
+    });
+    let server_url = f.text("serverurl", scope);
+    let server_url = server_url.filter(|url| !url.trim_ascii().eq_ignore_ascii_case(b"auto"));
+    let user = f.opt("user", scope, |t| value::user(t, req));
+    let umask = f.opt("umask", scope, value::octal);
+    check_numprocs(f, numprocs);
+    if stop.group && !stop.kill_group {
+        let place = f.place("killasgroup");
+        f.fault(Fault::new(&place, "Cannot set stopasgroup=true and killasgroup=false"));
+    }
+    Once {
+        numprocs: numprocs.min(MAX_PROCESSES),
+        first,
+        priority,
+        autostart,
+        restart,
+        stop,
+        user,
+        umask,
+        merge_stderr,
+        server_url,
+        stdout,
+        stderr,
+    }
 }
 
-fn read_once(shared: &Shared<'_>, f: &mut Fields<'_>, kind: Kind, scope: &Scope) -> Once {
-    let req = shared.req;
-    let numprocs = f.get("numprocs", scope, 1, value::integer);
+fn check_numprocs(f: &mut Fields<'_>, numprocs: i64) {
     if numprocs > MAX_PROCESSES {
         let place = f.place("numprocs");
         f.fault(Fault::new(&place, format!("numprocs={numprocs} is above {MAX_PROCESSES}")));
@@ -164,96 +216,88 @@ fn read_once(shared: &Shared<'_>, f: &mut Fields<'_>, kind: Kind, scope: &Scope)
         let text = "%(process_num) must be present within process_name when numprocs > 1";
         f.fault(Fault::new(&place, text).hint("process_name=%(program_name)s_%(process_num)02d"));
     }
-    let group_priority = if kind == Kind::EventListener { -1 } else { 999 };
-    Once {
-        numprocs: numprocs.min(MAX_PROCESSES),
-        first: f.get("numprocs_start", scope, 0, value::integer),
-        priority: f.get("priority", scope, 999, value::priority),
-        group_priority: f.get("priority", scope, group_priority, value::priority),
-        autostart: f.get("autostart", scope, true, value::boolean),
-        restart: restart(f, scope),
-        stop: stop(f, scope),
-        user: f.opt("user", scope, |t| value::user(t, req)),
-        umask: f.opt("umask", scope, value::octal),
-        merge_stderr: f.get("redirect_stderr", scope, false, value::boolean),
-        server_url: match f.text("serverurl", scope) {
-            Some(url) if !url.trim_ascii().eq_ignore_ascii_case(b"auto") => Some(url),
-            _ => shared.server_url.clone(),
-        },
-    }
 }
 
+/// All but the exit codes, which are read later.
 fn restart(f: &mut Fields<'_>, scope: &Scope) -> RestartPolicy {
+    let when = f.get("autorestart", scope, When::OnFailure, value::autorestart);
+    let startsecs = f.get("startsecs", scope, 1, value::natural);
     let retries = f.get("startretries", scope, 3, value::natural);
     RestartPolicy {
-        when: f.get("autorestart", scope, When::OnFailure, value::autorestart),
-        clean: ExitSet { codes: f.get("exitcodes", scope, vec![0], value::exit_codes), signals: Vec::new() },
-        startsecs: Duration::from_secs(f.get("startsecs", scope, 1, value::natural).into()),
+        when,
+        startsecs: Duration::from_secs(startsecs.into()),
         retry: Some(Retry { limit: Some(retries), curve: Curve::Linear(Duration::from_secs(1)) }),
         ..RestartPolicy::default()
     }
 }
 
 fn stop(f: &mut Fields<'_>, scope: &Scope) -> StopPolicy {
+    let signal = f.get("stopsignal", scope, Signal::TERM, value::signal);
+    let wait = f.get("stopwaitsecs", scope, 10, value::natural);
     let group = f.get("stopasgroup", scope, false, value::boolean);
     let kill_group = f.get("killasgroup", scope, group, value::boolean);
-    if group && !kill_group {
-        let place = f.place("killasgroup");
-        f.fault(Fault::new(&place, "Cannot set stopasgroup=true and killasgroup=false"));
-    }
     StopPolicy {
-        signals: vec![f.get("stopsignal", scope, Signal::TERM, value::signal)],
-        wait: Some(Duration::from_secs(f.get("stopwaitsecs", scope, 10, value::natural).into())),
+        signals: vec![signal],
+        wait: Some(Duration::from_secs(wait.into())),
         group,
         kill_group,
         ..StopPolicy::default()
     }
 }
 
-/// One process of the program.
+/// One process of the program, its keys in the ancestor's order of reading.
 fn one(
     shared: &Shared<'_>,
     f: &mut Fields<'_>,
     once: &Once,
+    pool: &Pool,
     scope: &Scope,
     (program, group): (&str, &str),
-    out: &mut Lowered,
+    warnings: &mut Vec<Fault>,
 ) -> Spec {
-    let own = environment(f, scope, out);
+    let own = environment(f, scope, warnings);
     let mut scope = scope.clone();
     scope.add_env(&own);
-    let name = match f.entry("process_name") {
-        Some(_) => f.get("process_name", &scope, program.to_string(), value::name),
+    let directory = f.opt("directory", &scope, |t| Ok(BString::from(t))).filter(|d| !d.is_empty());
+    let output = output(shared, f, once, &scope, warnings);
+    if f.entry("command").is_none() {
+        no_command(f);
+    }
+    let line = f.text("command", &scope).unwrap_or_default();
+    let name = match f.text_as("process_name", "process_name", &scope) {
+        Some(text) => f.parsed("process_name", &text, value::name).unwrap_or_else(|| program.to_string()),
         None => program.to_string(),
     };
-    let directory = f.opt("directory", &scope, |t| Ok(BString::from(t))).filter(|d| !d.is_empty());
-    let output = output(shared, f, once.merge_stderr, &scope, out);
-    let line = f.text("command", &scope).unwrap_or_default();
     let mut spec = Spec::new(&name);
     spec.group = group.into();
     spec.program = program.into();
     spec.exec = vec![command(line)];
     spec.autostart = once.autostart;
     spec.priority = once.priority;
-    spec.group_priority = once.group_priority;
+    spec.group_priority = pool.priority;
     spec.restart = once.restart.clone();
     spec.stop = once.stop.clone();
     spec.output = output;
+    spec.listener = pool.listener.clone();
+    spec.socket = pool.socket.clone();
+    spec.server_url = once.server_url.as_ref().map(ToString::to_string);
     spec.context = Context {
         user: once.user.clone(),
         umask: once.umask,
         directory: directory.map(|path| Directory { path, optional: false }),
         env: Env { inherit: true, vars: variables(shared, once, (&name, group), own), ..Env::default() },
+        exit_127: shared.req.personality == Personality::Supervisord,
         ..Context::default()
     };
     spec
 }
 
-fn environment(f: &mut Fields<'_>, scope: &Scope, out: &mut Lowered) -> shlex::Pairs {
-    let Some((pairs, odd)) = f.opt("environment", scope, |t| shlex::pairs(t)) else { return Vec::new() };
+fn environment(f: &mut Fields<'_>, scope: &Scope, warnings: &mut Vec<Fault>) -> shlex::Pairs {
+    let Some(text) = f.text_as("environment", "environment", scope) else { return Vec::new() };
+    let Some((pairs, odd)) = f.parsed("environment", &text, |t| shlex::pairs(t)) else { return Vec::new() };
     if let Some(odd) = odd.first() {
         let fault = Fault::new(&f.place("environment"), format!("`{odd}` stands where a comma belongs"));
-        out.warnings.push(fault.hint("separate the variables with commas, put values in quotes"));
+        warn_once(warnings, fault.hint("separate the variables with commas, put values in quotes"));
     }
     pairs
 }
@@ -270,7 +314,7 @@ fn variables(
     vars.insert("SUPERVISOR_ENABLED".into(), "1".into());
     vars.insert("SUPERVISOR_PROCESS_NAME".into(), name.into());
     vars.insert("SUPERVISOR_GROUP_NAME".into(), group.into());
-    if let Some(url) = &once.server_url {
+    if let Some(url) = once.server_url.as_ref().or(shared.server_url.as_ref()) {
         vars.insert("SUPERVISOR_SERVER_URL".into(), url.clone());
     }
     vars.extend(shared.settings.environment.iter().cloned());
@@ -289,42 +333,49 @@ fn command(line: BString) -> Command {
     Command { line, fault, ..Command::from_words(words) }
 }
 
-fn output(shared: &Shared<'_>, f: &mut Fields<'_>, merge: bool, scope: &Scope, out: &mut Lowered) -> Output {
-    let stdout = sink(shared, f, "stdout", scope, out);
-    let stderr = sink(shared, f, "stderr", scope, out);
-    if merge && matches!(stderr.target, Target::File(_)) {
-        let fault =
-            Fault::new(&f.place("stderr_logfile"), "stderr_logfile has no effect with redirect_stderr=true");
-        once(&mut out.warnings, fault);
+fn output(
+    shared: &Shared<'_>,
+    f: &mut Fields<'_>,
+    once: &Once,
+    scope: &Scope,
+    warnings: &mut Vec<Fault>,
+) -> Output {
+    let stdout = sink(shared, f, "stdout", once.stdout, scope, warnings);
+    let stderr = sink(shared, f, "stderr", once.stderr, scope, warnings);
+    if once.merge_stderr && matches!(stderr.target, Target::File(_)) {
+        let text = format!(
+            "For [{}], redirect_stderr=true but stderr_logfile has also been set to a filename, the filename \
+             has been ignored",
+            f.section.name
+        );
+        warn_once(warnings, Fault::new(&f.place("stderr_logfile"), text));
     }
-    Output { stdout, stderr: (!merge).then_some(stderr) }
+    Output { stdout, stderr: (!once.merge_stderr).then_some(stderr) }
 }
 
-fn sink(shared: &Shared<'_>, f: &mut Fields<'_>, stream: &str, scope: &Scope, out: &mut Lowered) -> Sink {
+fn sink(
+    shared: &Shared<'_>,
+    f: &mut Fields<'_>,
+    stream: &str,
+    taps: Taps,
+    scope: &Scope,
+    warnings: &mut Vec<Fault>,
+) -> Sink {
     let key = |suffix: &str| format!("{stream}_{suffix}");
     let file = f.get(&key("logfile"), scope, LogFile::Auto, |t| value::log_file(t, shared.req));
+    let backups = f.get(&key("logfile_backups"), scope, 10, value::natural);
+    let max_bytes = f.get(&key("logfile_maxbytes"), scope, 50 << 20, value::byte_size);
     let syslog = f.get(&key("syslog"), scope, false, value::boolean);
-    let wanted = [
-        (Later::Syslog, key("syslog"), syslog),
-        (Later::Syslog, key("logfile"), file == LogFile::Syslog),
-        (
-            Later::Capture,
-            key("capture_maxbytes"),
-            f.get(&key("capture_maxbytes"), scope, 0, value::byte_size) > 0,
-        ),
-        (
-            Later::LogEvents,
-            key("events_enabled"),
-            f.get(&key("events_enabled"), scope, false, value::boolean),
-        ),
-    ];
-    for (later, key, _) in wanted.into_iter().filter(|w| w.2) {
-        let found = (later, f.place(&key));
-        if !out.later.contains(&found) {
-            out.later.push(found);
-        }
+    if file == LogFile::Syslog {
+        let text = format!(
+            "For [{}], {stream}_logfile=syslog but this is deprecated and will be removed.  Use \
+             {stream}_syslog=true to enable syslog instead.",
+            f.section.name
+        );
+        warn_once(warnings, Fault::new(&f.place(&key("logfile")), text));
     }
     Sink {
+        syslog: syslog || file == LogFile::Syslog,
         target: match file {
             LogFile::Auto => {
                 Target::Auto { dir: shared.log_dir.clone(), identifier: shared.settings.identifier.clone() }
@@ -332,14 +383,16 @@ fn sink(shared: &Shared<'_>, f: &mut Fields<'_>, stream: &str, scope: &Scope, ou
             LogFile::None | LogFile::Syslog => Target::Null,
             LogFile::Path(path) => Target::File(path),
         },
-        max_bytes: f.get(&key("logfile_maxbytes"), scope, 50 << 20, value::byte_size),
-        backups: f.get(&key("logfile_backups"), scope, 10, value::natural),
+        max_bytes,
+        backups,
         strip_ansi: shared.settings.strip_ansi,
-        ..Sink::default()
+        capture_max: taps.capture_max,
+        events: taps.events,
     }
 }
 
-fn once(faults: &mut Vec<Fault>, fault: Fault) {
+/// All processes of a program would say the same.
+fn warn_once(faults: &mut Vec<Fault>, fault: Fault) {
     if !faults.contains(&fault) {
         faults.push(fault);
     }

@@ -6,6 +6,7 @@ use super::keys::Kind;
 use super::parse::{Doc, Section};
 use super::value::{self, Value};
 use crate::fault::Fault;
+use crate::flags::{Flags, LogTarget, log_target};
 use crate::load::{Personality, Request};
 use crate::model::{Address, Auth, Ctl, Password, Secret, Server, Settings};
 use bstr::{BStr, BString};
@@ -16,90 +17,121 @@ const MAX_SOCKET_PATH: usize = 107;
 /// What came of the sections.
 pub(crate) struct Lowered {
     pub(crate) settings: Settings,
-    /// Reasons not to start anything.
+    /// Reasons not to start anything, in the order in which the ancestor reads.
     pub(crate) errors: Vec<Fault>,
+    /// The same of what it reads after all programs.
+    pub(crate) late_errors: Vec<Fault>,
     pub(crate) warnings: Vec<Fault>,
 }
 
 /// Lowers all sections that concern the daemon itself. `env` is the scope of its own environment.
-pub(crate) fn lower(req: &Request<'_>, doc: &Doc, env: &Scope) -> Lowered {
-    let mut out = Lowered { settings: Settings::default(), errors: Vec::new(), warnings: Vec::new() };
+pub(crate) fn lower(req: &Request<'_>, doc: &Doc, env: &Scope, flags: &Flags) -> Lowered {
+    let mut out = Lowered {
+        settings: Settings::default(),
+        errors: Vec::new(),
+        late_errors: Vec::new(),
+        warnings: Vec::new(),
+    };
     out.settings.sequential_stop = req.personality == Personality::Supervisord;
     if let Some(section) = doc.section("supervisord") {
         supervisord(req, doc, section, env, &mut out);
     }
+    flags.apply(&mut out.settings);
     let mut scope = env.clone();
     scope.add_env(&out.settings.environment);
+    plugins(req, doc, &scope.clone().hide_here(), &mut out);
     // The ancestor opens TCP sections first.
     for wanted in [Kind::InetServer, Kind::UnixServer] {
         for section in &doc.sections {
             if matches!(Kind::of(&section.name), Some((kind, _)) if kind == wanted) {
                 let mut fields = Fields::new(section, &doc.defaults);
-                out.settings.servers.extend(server(req, &mut fields, wanted, &scope));
-                out.errors.append(&mut fields.faults);
+                out.settings.servers.extend(server(req, &mut fields, wanted, &scope, &mut out.warnings));
+                out.late_errors.append(&mut fields.faults);
             }
         }
     }
-    plugins(req, doc, &scope, &mut out);
     if let Some(section) = doc.section("supervisorctl") {
         let mut fields = Fields::new(section, &doc.defaults);
         out.settings.ctl = ctl(req, &mut fields, &scope);
         // They are the client's business; the daemon runs without.
-        out.warnings.append(&mut fields.faults);
+        if req.personality == Personality::Superd {
+            out.warnings.append(&mut fields.faults);
+        }
     }
+    out.late_errors.extend(flags.apply_user(&mut out.settings, req).err());
     out
 }
 
+/// The keys in the order in which the ancestor reads them, so that its first complaint is ours.
 fn supervisord(req: &Request<'_>, doc: &Doc, section: &Section, env: &Scope, out: &mut Lowered) {
     let mut f = Fields::new(section, &doc.defaults);
     let s = &mut out.settings;
-    s.logfile = f.opt("logfile", env, |t| match t.eq_ignore_ascii_case(b"syslog") {
-        true => Ok(t.into()),
-        false => value::existing_dirpath(t, req).map(|p| value::full_path(BStr::new(&p), req)),
-    });
-    if s.logfile.as_ref().is_some_and(|l| l.eq_ignore_ascii_case(b"syslog")) {
-        s.logfile = None;
-        let fault = Fault::new(&f.place("logfile"), "logfile=syslog comes in a later version");
-        out.warnings.push(fault.hint("the main log goes to its default place"));
+    s.minfds = f.opt("minfds", env, value::large);
+    s.minprocs = f.opt("minprocs", env, value::large);
+    s.directory = f.opt("directory", env, |t| value::existing_directory(t, req));
+    s.user = f.opt("user", env, |t| value::user(t, req));
+    s.umask = f.opt("umask", env, value::octal);
+    match f.opt("logfile", env, |t| log_target(t, req)) {
+        Some(LogTarget::File(path)) => s.logfile = Some(path),
+        Some(LogTarget::Syslog) => s.log_to_syslog = true,
+        None => {}
     }
     s.logfile_maxbytes = f.get("logfile_maxbytes", env, s.logfile_maxbytes, value::byte_size);
     s.logfile_backups = f.get("logfile_backups", env, s.logfile_backups, value::natural);
     s.loglevel = f.get("loglevel", env, s.loglevel, value::log_level);
-    s.pidfile = f.opt("pidfile", env, |t| {
-        value::existing_dirpath(t, req).map(|p| value::full_path(BStr::new(&p), req))
-    });
-    s.umask = f.opt("umask", env, value::octal);
+    s.pidfile = f.opt("pidfile", env, |t| value::full_dirpath(t, req));
+    s.identifier = f.get("identifier", env, s.identifier.clone(), string);
     s.nodaemon = f.get("nodaemon", env, false, value::boolean);
     s.silent = f.get("silent", env, false, value::boolean);
-    s.minfds = f.opt("minfds", env, value::natural).map(u64::from);
-    s.minprocs = f.opt("minprocs", env, value::natural).map(u64::from);
-    s.nocleanup = f.get("nocleanup", env, false, value::boolean);
     s.childlogdir = f.opt("childlogdir", env, |t| value::existing_directory(t, req));
-    s.user = f.opt("user", env, |t| value::user(t, req));
-    s.directory = f.opt("directory", env, |t| value::existing_directory(t, req));
+    s.nocleanup = f.get("nocleanup", env, false, value::boolean);
     s.strip_ansi = f.get("strip_ansi", env, false, value::boolean);
-    s.identifier = f.get("identifier", env, s.identifier.clone(), string);
-    let pairs = f.opt("environment", env, |t| super::shlex::pairs(t));
-    s.environment = pairs.map(|(pairs, _)| pairs).unwrap_or_default();
+    s.environment = environment(req, &mut f, env);
     out.errors.append(&mut f.faults);
 }
 
-fn server(req: &Request<'_>, f: &mut Fields<'_>, kind: Kind, scope: &Scope) -> Option<Server> {
-    let name = f.section.name.clone();
-    let auth = auth(f, &name, scope);
-    let address = if kind == Kind::UnixServer { unix(req, f, &name, scope) } else { inet(f, &name, scope) };
-    Some(Server { name, address: address?, auth })
+/// `environment` of the main section. The ancestor expands it twice (supervisor-contract 3), and files
+/// are written for that.
+fn environment(req: &Request<'_>, f: &mut Fields<'_>, env: &Scope) -> super::shlex::Pairs {
+    let once = f.text("environment", env);
+    let text = match req.personality {
+        Personality::Superd => once,
+        Personality::Supervisord => once.and_then(|text| {
+            let scope = env.clone().text("host_node_name", req.hostname.as_str());
+            f.again("environment", &text, &scope)
+        }),
+    };
+    let pairs = text.and_then(|text| f.parsed("environment", &text, |t| super::shlex::pairs(t)));
+    pairs.map(|(pairs, _)| pairs).unwrap_or_default()
 }
 
-fn unix(req: &Request<'_>, f: &mut Fields<'_>, name: &str, scope: &Scope) -> Option<Address> {
-    if f.entry("file").is_none() {
-        f.fault(Fault::new(&f.section.place, format!("section [{name}] has no file value")));
+fn server(
+    req: &Request<'_>,
+    f: &mut Fields<'_>,
+    kind: Kind,
+    scope: &Scope,
+    warnings: &mut Vec<Fault>,
+) -> Option<Server> {
+    let name = f.section.name.clone();
+    let plain = scope.clone().hide_here();
+    if kind == Kind::UnixServer {
+        if f.entry("file").is_none() {
+            f.fault(Fault::new(&f.section.place, format!("section [{name}] has no file value")));
+        }
+        let path = f.opt("file", scope, |t| socket_path(t, req));
+        let auth = auth(req, f, &name, &plain, warnings);
+        let owner = f.opt("chown", &plain, |t| value::owner(t, "sockchown", req));
+        let mode = f.get("chmod", &plain, 0o700, |t| {
+            value::octal(t).map_err(|_| format!("Invalid chmod value {t}"))
+        });
+        return Some(Server { name, address: Address::Unix { path: path?, mode, owner }, auth });
     }
-    let path = f.opt("file", scope, |t| socket_path(t, req));
-    let mode =
-        f.get("chmod", scope, 0o700, |t| value::octal(t).map_err(|_| format!("Invalid chmod value {t}")));
-    let owner = f.opt("chown", scope, |t| value::owner(t, req));
-    Some(Address::Unix { path: path?, mode, owner })
+    let auth = auth(req, f, &name, &plain, warnings);
+    if f.entry("port").is_none() {
+        f.fault(Fault::new(&f.section.place, format!("section [{name}] has no port value")));
+    }
+    let (host, port) = f.opt("port", &plain, value::inet_address)?;
+    Some(Server { name, address: Address::Tcp { host, port }, auth })
 }
 
 fn socket_path(text: &BStr, req: &Request<'_>) -> Value<BString> {
@@ -110,25 +142,35 @@ fn socket_path(text: &BStr, req: &Request<'_>) -> Value<BString> {
     }
 }
 
-fn inet(f: &mut Fields<'_>, name: &str, scope: &Scope) -> Option<Address> {
-    if f.entry("port").is_none() {
-        f.fault(Fault::new(&f.section.place, format!("section [{name}] has no port value")));
-    }
-    let (host, port) = f.opt("port", scope, value::inet_address)?;
-    Some(Address::Tcp { host, port })
-}
-
-fn auth(f: &mut Fields<'_>, name: &str, scope: &Scope) -> Option<Auth> {
+fn auth(
+    req: &Request<'_>,
+    f: &mut Fields<'_>,
+    name: &str,
+    scope: &Scope,
+    warnings: &mut Vec<Fault>,
+) -> Option<Auth> {
     let username = f.opt("username", scope, string);
-    let password = f.opt("password", scope, password);
+    let text = f.text("password", scope);
     let given = (f.entry("username").is_some(), f.entry("password").is_some());
     if given.0 != given.1 {
-        let place = f.place(if given.0 { "username" } else { "password" });
-        f.fault(Fault::new(
-            &place,
-            format!("Section [{name}] contains incomplete authentication: username and password go together"),
-        ));
+        let text = format!(
+            "Section [{name}] contains incomplete authentication: If a username or a password is specified, \
+             both the username and password must be specified"
+        );
+        f.fault(Fault::new(&f.place(if given.0 { "username" } else { "password" }), text));
     }
+    let password = match (password(BStr::new(&text?)), req.personality) {
+        (Ok(password), _) => Some(password),
+        // The ancestor starts, and nobody can come in.
+        (Err(why), Personality::Supervisord) => {
+            warnings.push(Fault::new(&f.place("password"), why));
+            Some(Password::Sha1([0; 20]))
+        }
+        (Err(why), Personality::Superd) => {
+            f.fault(Fault::new(&f.place("password"), why));
+            None
+        }
+    };
     Some(Auth { username: username?, password: password? })
 }
 
@@ -166,7 +208,13 @@ fn plugins(req: &Request<'_>, doc: &Doc, scope: &Scope, out: &mut Lowered) {
                 f.fault(Fault::new(&section.place, text));
             }
             None => {}
-            Some(factory) if factory == OWN => out.settings.rpcinterface |= name == "supervisor",
+            Some(factory) if factory == OWN => {
+                out.settings.rpcinterface |= name == "supervisor";
+                // Nobody reads the other keys, but the ancestor expands them.
+                for key in section.entries.iter().map(|e| e.key.as_str()).filter(|k| *k != KEY) {
+                    let _ = f.text(key, scope);
+                }
+            }
             Some(factory) => {
                 let text = format!("{factory} cannot be resolved within [{}]", section.name);
                 f.fault(Fault::new(&f.place(KEY), text).hint("Python plug-ins cannot be loaded"));

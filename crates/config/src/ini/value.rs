@@ -58,6 +58,11 @@ pub(crate) fn natural(text: &BStr) -> Value<u32> {
     integer(text).map(|n| u32::try_from(n.max(0)).unwrap_or(u32::MAX))
 }
 
+/// The same where more than fits into 32 bits is meant.
+pub(crate) fn large(text: &BStr) -> Value<u64> {
+    integer(text).map(|n| u64::try_from(n.max(0)).unwrap_or(0))
+}
+
 /// An integer as the core keeps priorities.
 pub(crate) fn priority(text: &BStr) -> Value<i32> {
     integer(text).map(|n| i32::try_from(n).unwrap_or(if n < 0 { i32::MIN } else { i32::MAX }))
@@ -163,10 +168,15 @@ pub(crate) fn existing_dirpath(text: &BStr, req: &Request<'_>) -> Value<BString>
     Err(format!("The directory named as part of the path {text} does not exist"))
 }
 
+/// A path whose folder exists, made absolute.
+pub(crate) fn full_dirpath(text: &BStr, req: &Request<'_>) -> Value<BString> {
+    existing_dirpath(text, req).map(|path| full_path(BStr::new(&path), req))
+}
+
 /// An existing folder.
 pub(crate) fn existing_directory(text: &BStr, req: &Request<'_>) -> Value<BString> {
     let path = tilde(text, req);
-    if is_dir(&req.cwd.join(path_of(&path))) {
+    if !path.is_empty() && is_dir(&req.cwd.join(path_of(&path))) {
         Ok(path)
     } else {
         Err(format!("{text} is not an existing directory"))
@@ -189,8 +199,8 @@ pub(crate) fn user(text: &BStr, req: &Request<'_>) -> Value<String> {
     }
 }
 
-/// `user` or `user:group`, for a socket.
-pub(crate) fn owner(text: &BStr, req: &Request<'_>) -> Value<String> {
+/// `user` or `user:group`, for a socket; `key` is the ancestor's word for it.
+pub(crate) fn owner(text: &BStr, key: &str, req: &Request<'_>) -> Value<String> {
     let whole = lossy(text);
     let (user, group) = match whole.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -199,7 +209,7 @@ pub(crate) fn owner(text: &BStr, req: &Request<'_>) -> Value<String> {
     if req.users.user_exists(user) && group.is_none_or(|g| req.users.group_exists(g)) {
         Ok(whole)
     } else {
-        Err(format!("Invalid sockchown value {whole}"))
+        Err(format!("Invalid {key} value {whole}"))
     }
 }
 
@@ -218,23 +228,28 @@ pub(crate) fn name(text: &BStr) -> Value<String> {
     }
 }
 
-fn port(text: &str) -> Value<u16> {
+/// A port beside a host.
+pub(crate) fn port(text: &str) -> Value<u16> {
     match python_int(text, 10) {
         Some(n) if n > 65535 => Err(format!("{n} is above upper bound (65535)")),
         Some(n) if n < 1 => Err(format!("{n} is below lower bound (1)")),
         Some(n) => Ok(u16::try_from(n).unwrap_or(u16::MAX)),
-        None => Err(format!("not a valid port number: {}", py_repr(text))),
+        None if text.is_empty() => Err(format!("no port number specified in {}", py_repr(text))),
+        None => Err(format!("invalid literal for int() with base 10: {}", py_repr(text))),
     }
 }
 
 /// `port`, `host:port`, `:port`, `*:port`. The host comes without brackets, empty for all addresses.
 pub(crate) fn inet_address(text: &BStr) -> Value<(String, u16)> {
     let whole = lossy(text);
-    let (host, digits) = match whole.rsplit_once(':') {
-        Some((host, digits)) => (host.to_lowercase(), digits),
-        None => (String::new(), whole.as_str()),
+    let (host, port) = match whole.rsplit_once(':') {
+        Some((host, digits)) => (host.to_lowercase(), port(digits)?),
+        // A port alone: whatever is wrong with it is said in one way.
+        None => (
+            String::new(),
+            port(&whole).map_err(|_| format!("not a valid port number: {}", py_repr(&whole)))?,
+        ),
     };
-    let port = port(digits)?;
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&host);
     Ok((if bare == "*" { String::new() } else { bare.to_string() }, port))
 }
@@ -327,7 +342,9 @@ mod tests {
         ] {
             assert_eq!(inet_address(t.into()), Ok((host.into(), port)), "{t}");
         }
-        assert_eq!(inet_address("65536".into()).unwrap_err(), "65536 is above upper bound (65535)");
+        assert_eq!(inet_address("65536".into()).unwrap_err(), "not a valid port number: '65536'");
+        assert_eq!(inet_address("h:65536".into()).unwrap_err(), "65536 is above upper bound (65535)");
+        assert_eq!(inet_address("h:".into()).unwrap_err(), "no port number specified in ''");
         assert_eq!(inet_address("h:0".into()).unwrap_err(), "0 is below lower bound (1)");
         assert_eq!(inet_address("http".into()).unwrap_err(), "not a valid port number: 'http'");
     }

@@ -56,6 +56,7 @@ pub(crate) fn context(f: &mut Fields<'_>, req: &Request<'_>) -> Context {
         ignore_sigpipe: f.get("IgnoreSIGPIPE", true, boolean),
         session: true,
         stdin_pipe: false,
+        exit_127: false,
     }
 }
 

@@ -43,8 +43,22 @@ impl World {
     }
 
     pub fn load(&self, choice: Choice, personality: Personality) -> Loaded {
+        self.request(choice, personality, |req| load(req))
+    }
+
+    /// With a request to read this file as the ancestor does.
+    pub fn with_request<T>(&self, name: &str, with: impl FnOnce(&Request<'_>) -> T) -> T {
+        self.request(Choice::File(self.path().join(name)), Personality::Supervisord, with)
+    }
+
+    fn request<T>(
+        &self,
+        choice: Choice,
+        personality: Personality,
+        with: impl FnOnce(&Request<'_>) -> T,
+    ) -> T {
         let env = [("HOME", "/root"), ("PASS", "through"), ("LANG", "de_DE.UTF-8"), ("TMPDIR", "/nowhere")];
-        load(&Request {
+        with(&Request {
             choice,
             personality,
             env: env.iter().map(|(k, v)| (BString::from(*k), BString::from(*v))).collect(),

@@ -1,0 +1,75 @@
+//! Where to connect and as whom: the options over `[supervisorctl]` over the defaults.
+
+use super::args::Options;
+use crate::world::World;
+use bstr::ByteSlice;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use supers_config::ctl::{self, Around, Unusable};
+use supers_config::places::{NotFound, find};
+use supers_config::source::Disk;
+use supers_config::{Choice, Ctl, Personality};
+
+/// The ancestor's default.
+const DEFAULT_URL: &str = "http://localhost:9001";
+
+/// What a session needs to know.
+pub(super) struct Settings {
+    pub(super) url: String,
+    /// Name and password, as far as they are known.
+    pub(super) credentials: Option<(String, String)>,
+    pub(super) prompt: String,
+    pub(super) history: Option<PathBuf>,
+}
+
+/// Puts the settings together.
+///
+/// # Errors
+/// The text after `Error: `.
+pub(super) fn settings(options: &Options, program: &OsStr) -> Result<Settings, String> {
+    let mut world = World::here(Personality::Supervisord);
+    world.exe_dir = folder_of(program, &world).or(world.exe_dir);
+    let ctl = configured(options, &world)?;
+    let username = options.username.clone().or(ctl.username);
+    let password = options.password.clone().or(ctl.password.map(|p| p.reveal().to_str_lossy().into_owned()));
+    let credentials = match (username, password) {
+        (None, None) => None,
+        (username, password) => Some((username.unwrap_or_default(), password.unwrap_or_default())),
+    };
+    let url = options.serverurl.clone().or(ctl.serverurl).unwrap_or_else(|| DEFAULT_URL.into());
+    let given = options.history_file.as_ref().map(|file| world.cwd.join(file));
+    let configured = ctl.history_file.map(|file| PathBuf::from(OsStr::from_bytes(&file)));
+    Ok(Settings { url, credentials, prompt: ctl.prompt, history: given.or(configured) })
+}
+
+/// `[supervisorctl]` of the file, or the defaults when there is no file at all.
+fn configured(options: &Options, world: &World) -> Result<Ctl, String> {
+    let asker = world.asker(options.configuration.as_deref().map(Path::new), None);
+    let places = match find(&asker, &Disk) {
+        Ok(places) => places,
+        Err(NotFound::Nowhere { .. }) => return Ok(Ctl::default()),
+        Err(e @ NotFound::Given { .. }) => return Err(e.to_string()),
+    };
+    let (Choice::File(path) | Choice::Dir(path)) = &places.choice;
+    let shown = || options.configuration.clone().unwrap_or_else(|| path.display().to_string());
+    let around = Around {
+        env: &world.env,
+        cwd: &world.cwd,
+        home: std::env::var_os("HOME").map(PathBuf::from),
+    };
+    ctl::read(path, &around).map_err(|e| match e {
+        Unusable::Unreadable => format!("could not read config file {}", shown()),
+        Unusable::Broken(text) => text,
+    })
+}
+
+/// The folder of the program as it was called: the search begins beside the link, not beside what it
+/// leads to.
+fn folder_of(program: &OsStr, world: &World) -> Option<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return world.cwd.join(program).parent().map(Path::to_path_buf);
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).find(|dir| dir.join(program).is_file())
+}
