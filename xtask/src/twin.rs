@@ -17,7 +17,15 @@ const OVERRIDE: &str = "SUPERVISOR_BIN";
 /// Arguments go to the runner; see `testkit/src/bin/twin/main.rs`.
 pub(crate) fn run(args: &[&str]) -> Outcome {
     let genuine = install()?;
-    sh::run(&mut sh::cargo(&["build", "--quiet", "--package", "supers", "--package", "supers-testkit", "--bins"]))?;
+    sh::run(&mut sh::cargo(&[
+        "build",
+        "--quiet",
+        "--package",
+        "supers",
+        "--package",
+        "supers-testkit",
+        "--bins",
+    ]))?;
     let built = sh::target()?.join("debug");
     let mut command = Command::new(built.join("twin"));
     command.arg("run").arg("--genuine").arg(genuine).arg("--superd").arg(built.join("superd"));
@@ -45,7 +53,9 @@ pub(crate) fn install() -> Result<PathBuf, String> {
     sh::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     let mut pip = Command::new(venv.join("bin/python"));
     sh::run(pip.args(["-m", "pip", "--quiet", "--disable-pip-version-check", "install"]).args(PINNED))
-        .map_err(|e| format!("{e}; the twin tests need PyPI once, or {OVERRIDE}=DIR with supervisord 4.3.0"))?;
+        .map_err(|e| {
+            format!("{e}; the twin tests need PyPI once, or {OVERRIDE}=DIR with supervisord 4.3.0")
+        })?;
     // Last: a half installation has no stamp.
     fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))?;
     Ok(venv.join("bin"))

@@ -109,13 +109,7 @@ impl Door {
     ///
     /// # Errors
     /// The problem to answer with.
-    pub fn check(
-        &self,
-        from: &From,
-        area: Area,
-        method: &Method,
-        headers: &HeaderMap,
-    ) -> Result<(), Detail> {
+    pub fn check(&self, from: &From, area: Area, method: &Method, headers: &HeaderMap) -> Result<(), Detail> {
         match area {
             Area::Own => self.check_own(from, method, headers),
             Area::Supervisor { acts } => self.check_supervisor(from, acts, headers),
@@ -169,9 +163,7 @@ impl Door {
                 }
             }
             // The kernel did not say who it is, or the rules are for another kind of socket.
-            (Kind::Unix { .. } | Kind::Tcp { .. }, From::User { .. } | From::Net { .. }) => {
-                Err(stranger())
-            }
+            (Kind::Unix { .. } | Kind::Tcp { .. }, From::User { .. } | From::Net { .. }) => Err(stranger()),
         }
     }
 
@@ -281,9 +273,10 @@ fn check_open_host(hosts: &[String], local: Option<IpAddr>, headers: &HeaderMap)
     let name = host_name(text);
     let is = |known: &str| name.eq_ignore_ascii_case(known);
     let below = |domain: &str| {
-        name.len().checked_sub(domain.len()).and_then(|at| name.get(at..)).is_some_and(|end| {
-            end.eq_ignore_ascii_case(domain)
-        })
+        name.len()
+            .checked_sub(domain.len())
+            .and_then(|at| name.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(domain))
     };
     let beyond = local.is_some_and(|ip| !ip.to_canonical().is_loopback());
     if beyond

@@ -24,7 +24,7 @@ pub fn unit_file(name: &str, words: &[BString], options: &Options) -> String {
     let description = options.description.as_deref().unwrap_or(name);
     let mut out = format!("[Unit]\nDescription={}\n\n[Service]\n", plain(description.as_bytes()));
     if !words.is_empty() {
-        let quoted: Vec<String> = words.iter().enumerate().map(|(i, w)| word(w, i == 0)).collect();
+        let quoted: Vec<String> = words.iter().enumerate().map(|(i, w)| word(w, i == 0, i > 0)).collect();
         out.push_str(&format!("ExecStart={}\n", quoted.join(" ")));
     }
     if let Some(user) = &options.user {
@@ -34,8 +34,8 @@ pub fn unit_file(name: &str, words: &[BString], options: &Options) -> String {
         out.push_str(&format!("WorkingDirectory={}\n", plain(directory)));
     }
     for (key, value) in &options.environment {
-        let pair = BString::from([key.as_slice(), b"=", value.as_slice()].concat());
-        out.push_str(&format!("Environment=\"{}\"\n", escaped(&pair, false)));
+        out.push_str(&variable(key, value));
+        out.push('\n');
     }
     if let Some(restart) = &options.restart {
         out.push_str(&format!("Restart={}\n", plain(restart.as_bytes())));
@@ -44,16 +44,21 @@ pub fn unit_file(name: &str, words: &[BString], options: &Options) -> String {
     out
 }
 
+/// `Environment="KEY=value"`.
+pub(crate) fn variable(key: &[u8], value: &[u8]) -> String {
+    format!("Environment=\"{}\"", escaped(&[key, b"=", value].concat(), false))
+}
+
 /// A value that is taken whole: one line, percent signs doubled, no backslash at the end.
-fn plain(text: &[u8]) -> String {
+pub(crate) fn plain(text: &[u8]) -> String {
     let text = text.to_str_lossy().replace(['\n', '\r', '\0'], " ").replace('%', "%%");
     text.trim().trim_end_matches('\\').to_string()
 }
 
-/// One word of a command. The program itself knows no variables, and its first character must not
-/// look like a prefix.
-fn word(text: &[u8], program: bool) -> String {
-    let escaped = escaped(text, !program);
+/// One word of a command. The first character of the program must not look like a prefix; `dollars` says
+/// that variables are replaced in this word, which they never are in the program itself.
+pub(crate) fn word(text: &[u8], program: bool, dollars: bool) -> String {
+    let escaped = escaped(text, dollars);
     match text.first() {
         Some(b'-' | b'@' | b':' | b'+' | b'!') if program => {
             // Only a bare character is a prefix, and only outside quotes can it be hidden from systemd.

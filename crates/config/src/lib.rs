@@ -12,7 +12,9 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod convert;
 pub mod ctl;
+pub mod doctor;
 pub mod emit;
 mod fault;
 pub mod flags;

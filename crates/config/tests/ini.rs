@@ -358,8 +358,10 @@ fn flags_win_over_the_file_and_reach_the_programs() {
 
 #[test]
 fn only_the_ancestor_expands_its_environment_twice() {
-    let world =
-        World::new(&[("s.conf", "[supervisord]\nenvironment=A=\"%%%%\"\n[program:p]\ncommand=x %(ENV_A)s\n")]);
+    let world = World::new(&[(
+        "s.conf",
+        "[supervisord]\nenvironment=A=\"%%%%\"\n[program:p]\ncommand=x %(ENV_A)s\n",
+    )]);
     assert_eq!(words(get(&world.ancestor("s.conf"), "p")), ["x", "%"]);
     assert_eq!(words(get(&world.file("s.conf"), "p")), ["x", "%%"]);
 }

@@ -1,6 +1,7 @@
 //! What happens, for whoever listens: Supervisor's event types and the text of each, byte for byte
 //! (supervisor-contract 11).
 
+use crate::control::Stream;
 use crate::proc::Word;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -139,24 +140,6 @@ pub struct Who {
     pub group: String,
 }
 
-/// Which output stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Channel {
-    Stdout,
-    Stderr,
-}
-
-impl Channel {
-    /// `stdout` or `stderr`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Channel::Stdout => "stdout",
-            Channel::Stderr => "stderr",
-        }
-    }
-}
-
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
@@ -182,7 +165,7 @@ pub enum Happening {
         /// The process.
         pid: i32,
         /// Where it wrote.
-        channel: Channel,
+        channel: Stream,
         /// What it wrote.
         data: Vec<u8>,
     },
@@ -193,7 +176,7 @@ pub enum Happening {
         /// The process.
         pid: i32,
         /// Where it wrote.
-        channel: Channel,
+        channel: Stream,
         /// What it wrote.
         data: Vec<u8>,
     },
@@ -258,10 +241,10 @@ impl Happening {
     pub fn kind(&self) -> Kind {
         match self {
             Happening::State { to, .. } => Kind::of_state(*to),
-            Happening::Communication { channel: Channel::Stdout, .. } => Kind::ProcessCommunicationStdout,
-            Happening::Communication { channel: Channel::Stderr, .. } => Kind::ProcessCommunicationStderr,
-            Happening::Log { channel: Channel::Stdout, .. } => Kind::ProcessLogStdout,
-            Happening::Log { channel: Channel::Stderr, .. } => Kind::ProcessLogStderr,
+            Happening::Communication { channel: Stream::Stdout, .. } => Kind::ProcessCommunicationStdout,
+            Happening::Communication { channel: Stream::Stderr, .. } => Kind::ProcessCommunicationStderr,
+            Happening::Log { channel: Stream::Stdout, .. } => Kind::ProcessLogStdout,
+            Happening::Log { channel: Stream::Stderr, .. } => Kind::ProcessLogStderr,
             Happening::Remote { .. } => Kind::RemoteCommunication,
             Happening::Running => Kind::SupervisorStateChangeRunning,
             Happening::Stopping => Kind::SupervisorStateChangeStopping,
@@ -398,17 +381,17 @@ mod tests {
             Happening::Log { who: who("talk", "talk"), pid: 20499, channel, data: data.into() }.payload()
         };
         let head = "processname:talk groupname:talk pid:20499 channel:";
-        let out = log(Channel::Stdout, "capé".as_bytes());
+        let out = log(Stream::Stdout, "capé".as_bytes());
         assert_eq!(out, head.to_string() + "stdout\ncapé");
-        let out = log(Channel::Stdout, b"hello \xc3\xa9\nbad \xff\xfe it's\n");
+        let out = log(Stream::Stdout, b"hello \xc3\xa9\nbad \xff\xfe it's\n");
         let shown = r#"Undecodable: b"hello \xc3\xa9\nbad \xff\xfe it's\n""#;
         assert_eq!(out, head.to_string() + "stdout\n" + shown);
-        let out = log(Channel::Stderr, b"err \xff \"x\" 'y' \x07\x7f\n");
+        let out = log(Stream::Stderr, b"err \xff \"x\" 'y' \x07\x7f\n");
         let shown = r#"Undecodable: b'err \xff "x" \'y\' \x07\x7f\n'"#;
         assert_eq!(out, head.to_string() + "stderr\n" + shown);
         let data = b"c\xff\"\x00\\".to_vec();
         let capture =
-            Happening::Communication { who: who("talk", "talk"), pid: 20499, channel: Channel::Stdout, data };
+            Happening::Communication { who: who("talk", "talk"), pid: 20499, channel: Stream::Stdout, data };
         let shown = r#"Undecodable: b'c\xff"\x00\\'"#;
         assert_eq!(capture.payload(), "processname:talk groupname:talk pid:20499\n".to_string() + shown);
         assert_eq!(capture.kind().name(), "PROCESS_COMMUNICATION_STDOUT");

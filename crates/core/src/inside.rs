@@ -182,13 +182,11 @@ impl Cut {
                 Ok((start, length, false))
             }
             Cut::Tail { offset, length } => {
-                let (offset, length) =
-                    (u64::try_from(offset).unwrap_or(0), u64::try_from(length).unwrap_or(0));
-                let overflow = size > offset.saturating_add(length);
-                if !overflow && offset >= size {
-                    return Ok((size, 0, false));
-                }
-                let start = size.saturating_sub(length);
+                // The ancestor adds them with their signs, whatever they are.
+                let overflow = i128::from(size) > i128::from(offset) + i128::from(length);
+                let unseen = u64::try_from(offset).map_or(true, |offset| offset < size);
+                let length = u64::try_from(length).unwrap_or(0);
+                let start = if overflow || unseen { size.saturating_sub(length) } else { size };
                 Ok((start, size - start, overflow))
             }
         }

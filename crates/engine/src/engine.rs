@@ -192,6 +192,7 @@ impl Engine {
             asks: asks_tx,
             board: board.clone(),
             logs: logs.clone(),
+            main: setup.main_log.clone(),
             identity: Arc::new(setup.identity),
             notices: setup.notices.clone(),
             parsed: parsed.clone(),

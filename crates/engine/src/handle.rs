@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::environ;
 use crate::groups::LastParse;
+use crate::logs::mainlog::MainLog;
 use crate::logs::{LogReader, Logs};
 use crate::orders::{Ask, Reply};
 use crate::publish::Board;
@@ -73,6 +74,7 @@ pub struct Handle {
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) board: Board,
     pub(crate) logs: Logs,
+    pub(crate) main: MainLog,
     pub(crate) identity: Arc<Identity>,
     pub(crate) notices: Notices,
     pub(crate) parsed: LastParse,
@@ -152,21 +154,25 @@ impl Control for Handle {
     fn logs(&self, request: LogRequest) -> Answer<'_, Box<dyn LogFlow>> {
         Box::pin(async move {
             let unit = find(&self.board.read(), &request.name)?;
-            let reader = self.reader(unit, request.stream)?;
-            let fail = |e: std::io::Error| Refusal::Failed { text: supers_os::error_text(&e) };
-            let at = match request.from {
-                LogFrom::Offset(at) => at,
-                LogFrom::Bytes(n) => reader.end().saturating_sub(n).max(reader.oldest()),
-                LogFrom::Lines(n) => reader.start_of_last_lines(n).map_err(fail)?,
-            };
-            let stop_at = if request.follow { u64::MAX } else { reader.end() };
-            Ok(Box::new(Tail { reader, at, stop_at }) as Box<dyn LogFlow>)
+            flow(self.reader(unit, request.stream)?, request.from, request.follow)
         })
     }
 
     fn shutdown(&self, caller: Caller) -> Answer<'_, ()> {
         Box::pin(self.ask(move |reply| Ask::Shutdown { caller, again: false, reply }))
     }
+}
+
+/// What a reader gives from some place on.
+pub(crate) fn flow(reader: LogReader, from: LogFrom, follow: bool) -> Result<Box<dyn LogFlow>, Refusal> {
+    let fail = |e: std::io::Error| Refusal::Failed { text: supers_os::error_text(&e) };
+    let at = match from {
+        LogFrom::Offset(at) => at,
+        LogFrom::Bytes(n) => reader.end().saturating_sub(n).max(reader.oldest()),
+        LogFrom::Lines(n) => reader.start_of_last_lines(n).map_err(fail)?,
+    };
+    let stop_at = if follow { u64::MAX } else { reader.end() };
+    Ok(Box::new(Tail { reader, at, stop_at }))
 }
 
 /// The one unit that `name` means.

@@ -2,8 +2,9 @@
 
 use crate::clock;
 use crate::environ;
-use crate::handle::Handle;
+use crate::handle::{Handle, flow};
 use crate::orders::Ask;
+use std::io;
 use std::sync::Arc;
 use supers_core::control::{Answer, Caller, LogFlow, LogFrom, Refusal};
 use supers_core::exit::StartError;
@@ -70,27 +71,47 @@ impl Inside for Handle {
     }
 
     fn read_log(&self, log: LogOf, cut: Cut) -> Answer<'_, Result<Piece, LogFault>> {
-        let _ = (log, cut);
-        todo()
+        Box::pin(async move {
+            match log {
+                LogOf::Main => {
+                    let main = self.main.clone();
+                    on_helper(move || main.read(cut)).await
+                }
+                LogOf::Unit(unit, stream) => {
+                    let (spec, logs) = (self.spec(unit)?, self.logs.clone());
+                    on_helper(move || logs.read(unit, &spec.output, stream, cut)).await
+                }
+            }
+        })
     }
 
     fn clear_log(&self, log: LogOf) -> Answer<'_, Result<(), LogFault>> {
-        let _ = log;
-        todo()
+        Box::pin(async move {
+            match log {
+                LogOf::Main => {
+                    let main = self.main.clone();
+                    on_helper(move || main.clear()).await
+                }
+                LogOf::Unit(unit, stream) => Ok(match self.logs.clear(unit, stream).await {
+                    // A unit without a log has nothing to clear.
+                    Err(_) | Ok(Ok(())) => Ok(()),
+                    Ok(Err(e)) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                    Ok(Err(e)) => Err(LogFault::Failed(supers_os::error_text(&e))),
+                }),
+            }
+        })
     }
 
     fn main_log(&self, from: LogFrom, follow: bool) -> Answer<'_, Box<dyn LogFlow>> {
-        let _ = (from, follow);
-        todo()
+        Box::pin(async move {
+            let none = || Refusal::Failed { text: "the daemon's own log is no file".into() };
+            flow(self.main.reader().ok_or_else(none)?, from, follow)
+        })
     }
 
     fn restart(&self, caller: Caller) -> Answer<'_, ()> {
         Box::pin(self.ask(move |reply| Ask::Shutdown { caller, again: true, reply }))
     }
-}
-
-fn todo<T: Send + 'static>() -> Answer<'static, T> {
-    Box::pin(async { Err(Refusal::Failed { text: "not yet".into() }) })
 }
 
 impl Handle {

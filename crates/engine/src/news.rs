@@ -3,8 +3,10 @@
 use crate::engine::Engine;
 use crate::logs::LogFact;
 use crate::logs::mainlog::Level;
-use supers_core::event::Happening;
-use supers_core::ids::UnitId;
+use std::sync::Arc;
+use supers_core::control::Stream;
+use supers_core::event::{Happening, Kind, Who};
+use supers_core::ids::{Pid, UnitId};
 use supers_core::inside::StdinDone;
 use supers_core::proc::State;
 
@@ -12,6 +14,24 @@ impl Engine {
     /// Makes what units need before their first start.
     pub(crate) fn prepare(&mut self, ids: &[UnitId]) {
         self.listen(ids);
+        for id in ids {
+            let Some(spec) = self.fleet.get(*id).and_then(|slot| slot.future_spec()).cloned() else { continue };
+            match self.logs.prepare(*id, &spec.full_name(), &spec.output) {
+                Ok(paths) => drop(self.log_paths.insert(*id, Arc::new(paths))),
+                // Its start will say so too.
+                Err(e) => {
+                    let text = format!("{}: cannot make its log: {}", spec.full_name(), supers_os::error_text(&e));
+                    self.journal.warn(self.now, text);
+                }
+            }
+        }
+    }
+
+    /// Whose output this is, and its process.
+    fn speaker(&self, unit: UnitId) -> Option<(Who, i32)> {
+        let slot = self.fleet.get(unit)?;
+        let who = Who { process: slot.spec.name.clone(), group: slot.spec.group.clone() };
+        Some((who, slot.unit.state.pid().map_or(0, |Pid(pid)| pid)))
     }
 
     /// Those of these units that are listeners join their pools.
@@ -52,6 +72,29 @@ impl Engine {
                 let text = format!("{}: {error}; its output waits", path.display());
                 self.journal.say(Level::Error, self.now, &text);
                 self.notices.add(text);
+            }
+            LogFact::Heard { unit, text } => {
+                if let Some(run) = self.fleet.get(unit).map(|slot| slot.unit.run) {
+                    self.bus.heard(unit, run, &text);
+                }
+            }
+            LogFact::Output { unit, channel, text } => {
+                let kind = match channel {
+                    Stream::Stdout => Kind::ProcessLogStdout,
+                    Stream::Stderr => Kind::ProcessLogStderr,
+                };
+                if let Some((who, pid)) = self.speaker(unit).filter(|_| self.bus.wants(kind)) {
+                    self.happen(Happening::Log { who, pid, channel, data: text.to_vec() });
+                }
+            }
+            LogFact::Captured { unit, channel, text } => {
+                let kind = match channel {
+                    Stream::Stdout => Kind::ProcessCommunicationStdout,
+                    Stream::Stderr => Kind::ProcessCommunicationStderr,
+                };
+                if let Some((who, pid)) = self.speaker(unit).filter(|_| self.bus.wants(kind)) {
+                    self.happen(Happening::Communication { who, pid, channel, data: text.to_vec() });
+                }
             }
             LogFact::Recovered { path, .. } => {
                 self.journal.info(self.now, format!("{}: output is written again", path.display()));

@@ -168,7 +168,11 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
     // Before the output: an ordinary user cannot give its FIFO to another, and that is not the reason.
     let creds = if command.privileged { None } else { creds(context, user.as_ref())? };
     let ids = user.as_ref().map(|u| (u.user.uid, u.gid));
-    let streams = setup.logs.attach(request.unit, &spec.full_name(), &spec.output, ids, true)?;
+    let name = spec.full_name();
+    let streams = match spec.listener {
+        Some(_) => setup.logs.attach_listener(request.unit, &name, &spec.output, ids, true)?,
+        None => setup.logs.attach(request.unit, &name, &spec.output, ids, true)?,
+    };
     let output = |e: std::io::Error| os_fault(Stage::Output, "open the output pipe", &e);
     let stdout = streams.stdout_writer().map_err(output)?;
     let stderr = streams.stderr_writer(&stdout).map_err(output)?;

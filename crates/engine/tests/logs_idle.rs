@@ -32,7 +32,7 @@ async fn quiet(facts: &mut Receiver<LogFact>, time: Duration) {
 async fn a_hundred_quiet_units_wake_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let null = || fs::File::open("/dev/null").unwrap().into();
-    let config = LogsConfig { runtime_dir: dir.path().join("run"), stdout: null(), stderr: null() };
+    let config = LogsConfig::new(dir.path().join("run"), null(), null());
     let (logs, mut facts) = start(config).unwrap();
     let mut writers = Vec::new();
     for n in 0..100 {

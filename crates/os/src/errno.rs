@@ -44,7 +44,7 @@ pub fn error_text(error: &io::Error) -> String {
 
 /// The name of an error number, of those that a start can meet; `None` for all others.
 pub fn errno_name(errno: i32) -> Option<&'static str> {
-    const NAMES: [(c_int, &str); 17] = [
+    const NAMES: [(c_int, &str); 19] = [
         (libc::EPERM, "EPERM"),
         (libc::ENOENT, "ENOENT"),
         (libc::EIO, "EIO"),
@@ -62,6 +62,8 @@ pub fn errno_name(errno: i32) -> Option<&'static str> {
         (libc::ENAMETOOLONG, "ENAMETOOLONG"),
         (libc::ELOOP, "ELOOP"),
         (libc::ESTALE, "ESTALE"),
+        (libc::EADDRINUSE, "EADDRINUSE"),
+        (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
     ];
     NAMES.iter().find(|(number, _)| *number == errno).map(|(_, name)| *name)
 }

@@ -9,6 +9,9 @@ use std::path::Path;
 /// More than this many wanted differences are not a drop-in any more.
 const MOST: usize = 15;
 
+/// Lines that are shown before and behind a difference.
+const CONTEXT: usize = 3;
+
 /// One step and what came out, normalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -110,8 +113,7 @@ impl Differences {
             .iter()
             .filter(|w| w.scenario.is_match(scenario) && w.step.is_match(&theirs.step))
             .collect();
-        let mut text = String::new();
-        let mut bad = false;
+        let mut lines = Vec::new();
         for change in TextDiff::from_lines(theirs.out.as_str(), ours).iter_all_changes() {
             let line = change.value().trim_end_matches('\n');
             let fits = |w: &&&Wanted| match change.tag() {
@@ -128,13 +130,30 @@ impl Differences {
                 (ChangeTag::Delete, None) => ("- ", false),
                 (ChangeTag::Insert, None) => ("+ ", false),
             };
-            bad |= !known;
-            text.push_str(&format!("  {mark}{line}\n"));
+            lines.push((format!("  {mark}{line}\n"), known));
         }
-        if bad {
+        if lines.iter().any(|(_, known)| !known) {
+            let text = around(&lines);
             verdict.diff.push_str(&format!("step: {}   (- genuine, + ours, w wanted)\n{text}", theirs.step));
         }
     }
+}
+
+/// The lines that are not known, and a few before and behind them.
+fn around(lines: &[(String, bool)]) -> String {
+    let near = |at: usize| {
+        let from = at.saturating_sub(CONTEXT);
+        lines.iter().skip(from).take(at - from + CONTEXT + 1).any(|(_, known)| !known)
+    };
+    let mut out = String::new();
+    for (at, (line, _)) in lines.iter().enumerate() {
+        match near(at) {
+            true => out.push_str(line),
+            false if out.ends_with("...\n") => {}
+            false => out.push_str("    ...\n"),
+        }
+    }
+    out
 }
 
 impl Wanted {
@@ -183,6 +202,14 @@ mod tests {
         assert_eq!(diff, "step: b   (- genuine, + ours, w wanted)\n    one\n  - two\n  + too\n");
         let diff = Differences::default().compare("s", &theirs, &ours[..1]).diff;
         assert_eq!(diff, "step: b\n  ours did not get here\n");
+    }
+
+    #[test]
+    fn far_lines_are_left_out() {
+        let theirs = [entry("a", "1\n2\n3\n4\n5\n6\n")];
+        let ours = [entry("a", "1\n2\n3\n4\n5\n7\n")];
+        let diff = Differences::default().compare("s", &theirs, &ours).diff;
+        assert!(diff.ends_with("\n    ...\n    3\n    4\n    5\n  - 6\n  + 7\n"), "{diff}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod process;
 pub mod root;
 mod rpc;
 pub mod scenario;
+mod shown;
 mod steps;
 pub mod suite;
 mod words;

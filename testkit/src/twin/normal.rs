@@ -23,8 +23,8 @@ const RULES: [Rule; 19] = [
     (r"<socket\.socket [^>]*>", "SOCKET"),
     (r" at 0x[0-9a-f]+", " at ADDRESS"),
     (r"\b(socket|pipe):\[\d+\]", "$1:[N]"),
-    // A warning of Python names its own source.
-    (r"\S+\.py:\d+: UserWarning: ", ""),
+    // A warning of Python names its own source and quotes it.
+    (r"[^\s|!]+: UserWarning: ", "WARNING: "),
     (r"(?m)^ *!  self\.warnings\.warn\(\n", ""),
     (r"(child|pgid|ppid|sid|pgrp) [1-9]\d*", "$1 PID"),
 ];
@@ -67,7 +67,9 @@ pub(crate) fn event(header: &str, payload: &str, places: &[(String, String)]) ->
 /// Lines that consist of a number only, as `supervisorctl pid` prints them.
 pub(crate) fn bare_pids(text: &str) -> String {
     let pid = |l: &str| l.len() > 1 && l.bytes().all(|b| b.is_ascii_digit());
-    text.split_inclusive('\n').map(|l| if pid(l.trim_end()) { l.replace(l.trim_end(), "PID") } else { l.into() }).collect()
+    text.split_inclusive('\n')
+        .map(|l| if pid(l.trim_end()) { l.replace(l.trim_end(), "PID") } else { l.into() })
+        .collect()
 }
 
 #[cfg(test)]
@@ -88,6 +90,7 @@ mod tests {
             ("at Sat Nov 21 12:30:00 2026", "at DATE"),
             ("start: int 0 stop: int 1795000000", "start: int 0 stop: int TIME"),
             ("exit status 3; attempt 2", "exit status 3; attempt 2"),
+            ("  !/a/b.py:4: UserWarning: x\n  !  self.warnings.warn(\n", "  !WARNING: x\n"),
         ];
         for (from, to) in cases {
             assert_eq!(text(from, &places), to);

@@ -50,7 +50,9 @@ pub(crate) fn reply(body: &str) -> String {
                 }
                 None => {
                     for param in root.descendants().filter(|n| n.has_tag_name("param")) {
-                        child(param, "value").map(|v| show(v, 0, &mut out));
+                        if let Some(value) = child(param, "value") {
+                            show(value, 0, &mut out);
+                        }
                     }
                 }
             }

@@ -3,34 +3,20 @@
 use super::http::{self, Answer};
 use super::play::{Player, Stream};
 use super::process::{self, show};
+use super::shown::{append, file, indent, list, shown, sorted, spoken, stat, unquote};
 use super::words::{self, Word};
-use super::{events, normal, rpc};
+use super::{events, rpc};
 use crate::procs::Process;
 use base64::Engine;
 use regex::Regex;
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-type Out = Result<String, String>;
+pub(super) type Out = Result<String, String>;
 
-/// Headers that clients look at, or that the contract names.
-const HEADERS: [&str; 10] = [
-    "content-type",
-    "content-length",
-    "connection",
-    "cache-control",
-    "pragma",
-    "expires",
-    "location",
-    "transfer-encoding",
-    "www-authenticate",
-    "x-accel-buffering",
-];
-
-fn io(e: std::io::Error) -> String {
+pub(super) fn io(e: std::io::Error) -> String {
     e.to_string()
 }
 
@@ -46,6 +32,10 @@ fn first(rest: &str) -> (&str, &str) {
 
 impl Player {
     pub(crate) fn act(&mut self, verb: &str, rest: &str, block: &str) -> Out {
+        if verb == "sorted" {
+            let (verb, rest) = first(rest);
+            return self.act(verb, rest, block).map(|text| sorted(&text));
+        }
         if let Some(out) = self.about_daemon(verb, rest, block) {
             return out;
         }
@@ -141,7 +131,7 @@ impl Player {
             }
             "ls" => list(&path),
             "wait-file" => self.wait_file(name, more),
-            "wait-exists" => self.until(&format!("{name}"), |p| Ok(p.path(name).exists().then(String::new))),
+            "wait-exists" => self.until(name, |p| Ok(p.path(name).exists().then(String::new))),
             "wait-gone" => {
                 self.until(&format!("{name} gone"), |p| Ok((!p.path(name).exists()).then(String::new)))
             }
@@ -412,7 +402,7 @@ impl Player {
         for (kind, pattern) in [("message", messages), ("class", classes), ("link", links)] {
             for caps in pattern.captures_iter(&body) {
                 let texts: Vec<&str> = caps.iter().skip(1).flatten().map(|m| m.as_str().trim()).collect();
-                out.push_str(&format!("  {kind} {}\n", texts.join(" | ")));
+                out.push_str(&format!("  {kind} {}\n", texts.join(" | ").replace("&gt;", ">")));
             }
         }
         Ok(out)
@@ -488,105 +478,5 @@ impl Player {
         let all = result.map_err(|e| format!("{e}; those that came: {:?}", look()))?;
         self.shown.insert(key, from + all.len());
         Ok(all.iter().map(|(_, text)| format!("  {text}\n")).collect())
-    }
-}
-
-/// An answer to a call: the reply, or what came instead.
-fn spoken(answer: &Answer) -> String {
-    match answer.status.as_str() {
-        "HTTP/1.1 200 OK" => rpc::reply(&String::from_utf8_lossy(&answer.body)),
-        _ => shown(answer, false),
-    }
-}
-
-fn shown(answer: &Answer, body: bool) -> String {
-    let mut out = String::new();
-    if !answer.status.is_empty() {
-        out.push_str(&format!("  {}\n", answer.status));
-    }
-    for name in HEADERS {
-        // The length follows from the body, which is compared itself.
-        let length = name == "content-length";
-        if let Some(value) = answer.header(name) {
-            let value = if length { "N".into() } else { decoded(value) };
-            out.push_str(&format!("  {name}: {value}\n"));
-        }
-    }
-    // The words of an error page are each one's own.
-    if body && answer.status.contains(" 200 ") {
-        out.push_str(&show(&String::from_utf8_lossy(&answer.body), ""));
-    }
-    if let Some(trouble) = &answer.trouble {
-        out.push_str(&format!("  ({trouble})\n"));
-    }
-    out
-}
-
-/// Percent-encoded text as text, so that dates in it are recognised.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        let code = (*byte == b'%').then(|| tail.get(..2)).flatten();
-        let code = code.and_then(|c| u8::from_str_radix(&String::from_utf8_lossy(c), 16).ok());
-        (bytes, rest) = match code {
-            Some(code) => ([bytes, vec![code]].concat(), &tail[2..]),
-            None => ([bytes, vec![*byte]].concat(), tail),
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn unquote(text: &str) -> Out {
-    Ok(words::texts(text)?.join(" "))
-}
-
-fn append(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
-}
-
-fn file(path: &Path) -> String {
-    match fs::read(path) {
-        Ok(bytes) if bytes.is_empty() => "  empty\n".into(),
-        Ok(bytes) => show(&normal::bare_pids(&String::from_utf8_lossy(&bytes)), ""),
-        Err(_) => "  absent\n".into(),
-    }
-}
-
-fn stat(path: &Path) -> String {
-    let Ok(meta) = fs::symlink_metadata(path) else { return "  absent\n".into() };
-    let kind = match meta.file_type() {
-        t if t.is_socket() => "socket",
-        t if t.is_dir() => "folder",
-        t if t.is_symlink() => "link",
-        t if t.is_fifo() => "pipe",
-        _ => "file",
-    };
-    format!("  {kind} {:04o} {}:{}\n", meta.permissions().mode() & 0o7777, meta.uid(), meta.gid())
-}
-
-fn list(path: &Path) -> Out {
-    let mut names: Vec<String> = fs::read_dir(path)
-        .map_err(io)?
-        .flatten()
-        .map(|e| format!("  {}\n", e.file_name().to_string_lossy()))
-        .collect();
-    names.sort();
-    Ok(names.concat())
-}
-
-fn indent(text: &str) -> String {
-    text.lines().map(|l| format!("  {l}\n")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percent_and_quotes() {
-        assert_eq!(decoded("a%20b%3a%zz"), "a b:%zz");
-        assert_eq!(unquote(r#""a\n" b"#).unwrap(), "a\n b");
     }
 }

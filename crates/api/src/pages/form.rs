@@ -32,7 +32,8 @@ pub(crate) fn percent_decode(text: &str) -> String {
 }
 
 fn decode(text: &str, plus_is_space: bool) -> String {
-    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let digit =
+        |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -71,10 +72,7 @@ mod tests {
     fn forms() {
         let form = Form::parse("a=1&a=2&b=&b=x+y%2Bz&c&d=%zz%", b"e=5&d2=%ff\r\n");
         let seen: Vec<_> = ["a", "b", "c", "d", "e", "d2"].iter().map(|k| form.get(k)).collect();
-        assert_eq!(
-            seen,
-            [Some("1"), Some("x y+z"), None, Some("%zz%"), Some("5"), Some("\u{fffd}")]
-        );
+        assert_eq!(seen, [Some("1"), Some("x y+z"), None, Some("%zz%"), Some("5"), Some("\u{fffd}")]);
         assert_eq!(Form::parse("a=query", b"a=body").get("a"), Some("body"));
     }
 

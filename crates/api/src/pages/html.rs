@@ -158,10 +158,8 @@ pub(super) fn tail(name: Option<&str>, limit: u64, text: &str) -> String {
     );
     if let Some(name) = name {
         let coded = percent_encode(name);
-        let _ = writeln!(
-            out,
-            "<p><a href=\"tail.html?processname={coded}&amp;limit={limit}\">Refresh</a></p>"
-        );
+        let _ =
+            writeln!(out, "<p><a href=\"tail.html?processname={coded}&amp;limit={limit}\">Refresh</a></p>");
     }
     out += "</body>\n</html>\n";
     out

@@ -1,6 +1,7 @@
 //! From a method's name to what it does: whether it may be called, then the call itself.
 
 use super::fault::{Code, refused};
+use super::orders::Scope;
 use super::table::{Method, Row, Type, find};
 use super::{info, names, parsed};
 use crate::xmlrpc::{Fault, Value, Writer};
@@ -32,7 +33,7 @@ impl<'a> Args<'a> {
         self.get(at).and_then(Value::as_str).ok_or_else(|| Code::IncorrectParameters.bare())
     }
 
-    fn number(&self, at: usize) -> Result<i64, Fault> {
+    pub(super) fn number(&self, at: usize) -> Result<i64, Fault> {
         self.get(at).and_then(number).ok_or_else(|| Code::IncorrectParameters.bare())
     }
 
@@ -120,10 +121,23 @@ impl Cx<'_> {
             Method::Shutdown => done(self.inside.shutdown(self.caller.clone()).await, w)?,
             Method::Restart => done(self.inside.restart(self.caller.clone()).await, w)?,
             Method::ReloadConfig => self.reload(w).await?,
-            Method::AddGroup | Method::RemoveGroup => self.group(method, args.text(0)?, w).await?,
-            Method::Start | Method::StartGroup | Method::StartAll => self.start(method, args, w).await?,
-            Method::Stop | Method::StopGroup | Method::StopAll => self.stop(method, args, w).await?,
-            Method::Signal | Method::SignalGroup | Method::SignalAll => self.signal(method, args, w).await?,
+            Method::AddGroup => {
+                let name = args.text(0)?;
+                group_done(self.inside.add_group(self.caller.clone(), name.to_owned()).await, name, w)?;
+            }
+            Method::RemoveGroup => {
+                let name = args.text(0)?;
+                group_done(self.inside.remove_group(self.caller.clone(), name.to_owned()).await, name, w)?;
+            }
+            Method::Start => self.start(Scope::Named, args, w).await?,
+            Method::StartGroup => self.start(Scope::Group, args, w).await?,
+            Method::StartAll => self.start(Scope::All, args, w).await?,
+            Method::Stop => self.stop(Scope::Named, args, w).await?,
+            Method::StopGroup => self.stop(Scope::Group, args, w).await?,
+            Method::StopAll => self.stop(Scope::All, args, w).await?,
+            Method::Signal => self.signal(Scope::Named, args, w).await?,
+            Method::SignalGroup => self.signal(Scope::Group, args, w).await?,
+            Method::SignalAll => self.signal(Scope::All, args, w).await?,
             Method::GetProcessInfo => {
                 let snapshot = self.inside.snapshot();
                 let unit = names::one(&snapshot, args.text(0)?)?;
@@ -131,14 +145,10 @@ impl Cx<'_> {
             }
             Method::GetAllProcessInfo => info::write_all(&self.inside.snapshot(), self.inside.now(), w),
             Method::GetAllConfigInfo => parsed::write_all(self.inside, w),
-            Method::ReadStdout | Method::ReadStderr => {
-                let cut = Cut::Read { offset: args.number(1)?, length: args.number(2)? };
-                self.read_unit(args.text(0)?, stream(method), cut, w).await?;
-            }
-            Method::TailStdout | Method::TailStderr => {
-                let cut = Cut::Tail { offset: args.number(1)?, length: args.number(2)? };
-                self.tail_unit(args.text(0)?, stream(method), cut, w).await?;
-            }
+            Method::ReadStdout => self.read_unit(Stream::Stdout, args, w).await?,
+            Method::ReadStderr => self.read_unit(Stream::Stderr, args, w).await?,
+            Method::TailStdout => self.tail_unit(Stream::Stdout, args, w).await?,
+            Method::TailStderr => self.tail_unit(Stream::Stderr, args, w).await?,
             Method::ClearProcessLogs => self.clear_unit(args.text(0)?, w).await?,
             Method::ClearAllProcessLogs => self.clear_all(w).await?,
             Method::SendStdin => self.stdin(args, w).await?,
@@ -147,8 +157,8 @@ impl Cx<'_> {
                 done(self.inside.tell(kind, data).await, w)?;
             }
             Method::ListMethods => super::system::list(w),
-            Method::MethodHelp => super::system::help(args.get(0), w)?,
-            Method::MethodSignature => super::system::signature(args.get(0), w)?,
+            Method::Help => super::system::help(args.get(0), w)?,
+            Method::Signature => super::system::signature(args.get(0), w)?,
             Method::Multicall => {
                 return Err(Code::IncorrectParameters.of("Recursive system.multicall forbidden"));
             }
@@ -173,21 +183,6 @@ impl Cx<'_> {
                 }
             });
         });
-        Ok(())
-    }
-
-    async fn group(self, method: Method, name: &str, w: &mut Writer) -> Result<(), Fault> {
-        let (caller, owned) = (self.caller.clone(), name.to_owned());
-        let what = match method {
-            Method::AddGroup => self.inside.add_group(caller, owned).await,
-            _ => self.inside.remove_group(caller, owned).await,
-        };
-        match what.map_err(|r| refused(&r))? {
-            GroupDone::Done => w.bool(true),
-            GroupDone::AlreadyAdded => return Err(Code::AlreadyAdded.of(name)),
-            GroupDone::StillRunning => return Err(Code::StillRunning.of(name)),
-            GroupDone::BadName => return Err(Code::BadName.of(name)),
-        }
         Ok(())
     }
 
@@ -223,11 +218,14 @@ fn done(result: Result<(), Refusal>, w: &mut Writer) -> Result<(), Fault> {
     Ok(())
 }
 
-fn stream(method: Method) -> Stream {
-    match method {
-        Method::ReadStderr | Method::TailStderr => Stream::Stderr,
-        _ => Stream::Stdout,
+fn group_done(what: Result<GroupDone, Refusal>, name: &str, w: &mut Writer) -> Result<(), Fault> {
+    match what.map_err(|r| refused(&r))? {
+        GroupDone::Done => w.bool(true),
+        GroupDone::AlreadyAdded => return Err(Code::AlreadyAdded.of(name)),
+        GroupDone::StillRunning => return Err(Code::StillRunning.of(name)),
+        GroupDone::BadName => return Err(Code::BadName.of(name)),
     }
+    Ok(())
 }
 
 /// A scalar as text.

@@ -5,6 +5,9 @@ use supers_core::control::Refusal;
 use supers_core::inside::{LogFault, Unrunnable};
 use supers_core::snapshot::UnitView;
 
+/// A caller's own words are given back, but not megabytes of them.
+const MAX_DETAIL: usize = 4096;
+
 /// Names of faults, with Supervisor's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -60,6 +63,7 @@ impl Code {
 
     /// `NAME: detail`
     pub(super) fn of(self, detail: &str) -> Fault {
+        let detail = &detail[..detail.floor_char_boundary(MAX_DETAIL)];
         Fault { code: self as i32, text: format!("{}: {detail}", self.name()) }
     }
 }

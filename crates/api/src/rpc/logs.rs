@@ -2,7 +2,7 @@
 //! and only the answer itself is held in memory.
 
 use super::MAX_ANSWER;
-use super::dispatch::Cx;
+use super::dispatch::{Args, Cx};
 use super::fault::{Code, log, refused, write_row};
 use super::names;
 use crate::xmlrpc::{Fault, Writer};
@@ -26,12 +26,12 @@ impl Cx<'_> {
 
     pub(super) async fn read_unit(
         self,
-        name: &str,
         stream: Stream,
-        cut: Cut,
+        args: &Args<'_>,
         w: &mut Writer,
     ) -> Result<(), Fault> {
-        let unit = names::one(&self.inside.snapshot(), name)?;
+        let cut = Cut::Read { offset: args.number(1)?, length: args.number(2)? };
+        let unit = names::one(&self.inside.snapshot(), args.text(0)?)?;
         let [stdout, stderr] = &*unit.logs;
         let path = match stream {
             Stream::Stdout => stdout,
@@ -42,12 +42,12 @@ impl Cx<'_> {
 
     pub(super) async fn tail_unit(
         self,
-        name: &str,
         stream: Stream,
-        cut: Cut,
+        args: &Args<'_>,
         w: &mut Writer,
     ) -> Result<(), Fault> {
-        let unit = names::one(&self.inside.snapshot(), name)?;
+        let cut = Cut::Tail { offset: args.number(1)?, length: args.number(2)? };
+        let unit = names::one(&self.inside.snapshot(), args.text(0)?)?;
         w.begin_array();
         let start = w.len();
         let (size, overflow) = match self.cut(LogOf::Unit(unit.id, stream), cut, w).await? {
@@ -90,6 +90,7 @@ impl Cx<'_> {
     async fn pieces(self, of: LogOf, start: u64, length: u64, w: &mut Writer) -> Result<(), Fault> {
         let (mut at, mut left) = (start, length);
         let mut held: Vec<u8> = Vec::new();
+        w.reserve(usize::try_from(length).unwrap_or(MAX_ANSWER).min(MAX_ANSWER.saturating_sub(w.len())));
         w.begin_str();
         while left > 0 {
             let offset = i64::try_from(at).unwrap_or(i64::MAX);
@@ -160,7 +161,7 @@ impl Cx<'_> {
 fn is_long(cut: Cut) -> bool {
     match cut {
         // Wrong arguments are the reader's to refuse: it first looks whether there is a file.
-        Cut::Read { offset, length: 0 } => offset >= 0 || offset < -PIECE,
+        Cut::Read { offset, length: 0 } => !(-PIECE..0).contains(&offset),
         Cut::Read { length, .. } | Cut::Tail { length, .. } => length > PIECE,
     }
 }

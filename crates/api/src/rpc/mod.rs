@@ -26,9 +26,9 @@ use table::Method;
 /// The largest body that [`answer`] looks at; a server refuses longer ones before they are read.
 pub const MAX_BODY: usize = Limits::CALL.bytes;
 
-/// No answer is longer: a log that would make it so is refused with FAILED. Together with [`MAX_BODY`]
-/// and [`Limits::CALL`] a request costs less than 60 MiB, however it is made.
-pub(crate) const MAX_ANSWER: usize = 36 << 20;
+/// A log that would make an answer longer is refused with FAILED. While it grows it may be held twice;
+/// together with [`MAX_BODY`] and [`Limits::CALL`] a request costs less than 60 MiB, however it is made.
+pub(crate) const MAX_ANSWER: usize = 20 << 20;
 
 /// What is kept between requests. One for all connections of one daemon.
 #[derive(Debug, Default)]

@@ -3,20 +3,29 @@
 use super::dispatch::{Args, Cx};
 use super::fault::{Code, refused, unrunnable, write_row};
 use super::names::{self, Target, Unit};
-use super::table::Method;
 use crate::xmlrpc::{Fault, Value, Writer};
 use std::collections::HashMap;
 use supers_core::control::{Order, Outcome, Row, Rules, Verb};
 use supers_core::proc::Word;
 use supers_core::signal::Signal;
 
+/// Whom a call is for; all but [`Scope::All`] take a name first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// A process, or `group:*`.
+    Named,
+    /// A group by its bare name.
+    Group,
+    All,
+}
+
 /// Units that a call of several is for.
 type Wanted = fn(Word) -> bool;
 
 impl Cx<'_> {
-    pub(super) async fn start(self, method: Method, args: &Args<'_>, w: &mut Writer) -> Result<(), Fault> {
-        let wait = args.flag(usize::from(method != Method::StartAll));
-        match self.who(method, args, |word| !is_up(word))? {
+    pub(super) async fn start(self, scope: Scope, args: &Args<'_>, w: &mut Writer) -> Result<(), Fault> {
+        let wait = args.flag(usize::from(scope != Scope::All));
+        match self.who(scope, args, |word| !is_up(word))? {
             Target::One(unit) => {
                 let name = args.text(0)?;
                 self.startable(&unit, name).await?;
@@ -39,9 +48,9 @@ impl Cx<'_> {
         Ok(())
     }
 
-    pub(super) async fn stop(self, method: Method, args: &Args<'_>, w: &mut Writer) -> Result<(), Fault> {
-        let wait = args.flag(usize::from(method != Method::StopAll));
-        match self.who(method, args, is_up)? {
+    pub(super) async fn stop(self, scope: Scope, args: &Args<'_>, w: &mut Writer) -> Result<(), Fault> {
+        let wait = args.flag(usize::from(scope != Scope::All));
+        match self.who(scope, args, is_up)? {
             Target::One(unit) => {
                 let name = args.text(0)?;
                 if !is_up(unit.state.kind()) {
@@ -60,9 +69,9 @@ impl Cx<'_> {
     }
 
     /// The name is looked at first, then the signal, then the state.
-    pub(super) async fn signal(self, method: Method, args: &Args<'_>, w: &mut Writer) -> Result<(), Fault> {
-        let target = self.who(method, args, is_signallable)?;
-        let signal = signal(args.get(usize::from(method != Method::SignalAll)));
+    pub(super) async fn signal(self, scope: Scope, args: &Args<'_>, w: &mut Writer) -> Result<(), Fault> {
+        let target = self.who(scope, args, is_signallable)?;
+        let signal = signal(args.get(usize::from(scope != Scope::All)));
         match (target, signal) {
             (Target::One(_), Err(fault)) => return Err(fault),
             (Target::One(unit), Ok(number)) => {
@@ -89,14 +98,12 @@ impl Cx<'_> {
     }
 
     /// The one unit, or those of the group or of all that are `wanted`.
-    fn who(self, method: Method, args: &Args<'_>, wanted: Wanted) -> Result<Target, Fault> {
+    fn who(self, scope: Scope, args: &Args<'_>, wanted: Wanted) -> Result<Target, Fault> {
         let snapshot = self.inside.snapshot();
-        let mut units = match method {
-            Method::StartAll | Method::StopAll | Method::SignalAll => names::all(&snapshot),
-            Method::StartGroup | Method::StopGroup | Method::SignalGroup => {
-                names::group(&snapshot, args.text(0)?)?
-            }
-            _ => match names::target(&snapshot, args.text(0)?)? {
+        let mut units = match scope {
+            Scope::All => names::all(&snapshot),
+            Scope::Group => names::group(&snapshot, args.text(0)?)?,
+            Scope::Named => match names::target(&snapshot, args.text(0)?)? {
                 Target::One(unit) => return Ok(Target::One(unit)),
                 Target::Group(units) => units,
             },

@@ -7,7 +7,7 @@ use crate::xmlrpc::{Fault, Value, Writer};
 use std::fmt::Write as _;
 
 /// When the answers so far are longer, the calls that follow are not made.
-const MULTICALL_ANSWER: usize = 16 << 20;
+const MULTICALL_ANSWER: usize = 8 << 20;
 
 impl Cx<'_> {
     /// One call after another. Others get their turn between them.

@@ -62,8 +62,8 @@ pub(super) enum Method {
     SendStdin,
     SendEvent,
     ListMethods,
-    MethodHelp,
-    MethodSignature,
+    Help,
+    Signature,
     Multicall,
 }
 
@@ -308,10 +308,10 @@ pub(super) static TABLE: [Row; 41] = [
         "The end of what a process wrote to its standard output: text, size of the log, and whether more than length bytes are new since offset.",
     ),
     row("system.listMethods", Method::ListMethods, &[], "array", "The names of all methods."),
-    row("system.methodHelp", Method::MethodHelp, &[("name", Type::Any)], "string", "What a method does."),
+    row("system.methodHelp", Method::Help, &[("name", Type::Any)], "string", "What a method does."),
     row(
         "system.methodSignature",
-        Method::MethodSignature,
+        Method::Signature,
         &[("name", Type::Any)],
         "array",
         "The types of a method's result and of its parameters.",

@@ -17,6 +17,8 @@ use std::time::Duration;
 use supers_core::control::{
     Control, LogChunk, LogFlow, LogRequest, NewUnit, Order, Refusal, Row, Rows, Verb,
 };
+use supers_core::inside::Inside;
+use supers_core::snapshot::ProgramView;
 
 /// An answer before it becomes headers and bytes.
 pub(super) enum Reply {
@@ -49,7 +51,7 @@ async fn try_answer(link: &Arc<Link>, route: Route, body: Incoming) -> Result<Re
         Route::Programs => ok(shared.status.programs(shared.inside.as_ref())),
         Route::Status => ok(shared.status.status(shared.inside.as_ref())),
         Route::Version => ok(json(&shared.inside.daemon())),
-        Route::Program(name) => program(control, &name).await?,
+        Route::Program(name) => program(shared.inside.as_ref(), &name).await?,
         Route::Logs(request) => logs(link, request).await?,
         Route::Order(order) => order_one(link, order).await?,
         Route::Orders => {
@@ -78,8 +80,12 @@ async fn read_json<T: DeserializeOwned>(link: &Link, body: Incoming) -> Result<T
         .map_err(|e| Detail::new("bad-request", format!("the body is not the expected JSON: {e}")))
 }
 
-async fn program(control: &dyn Control, name: &str) -> Result<Reply, Detail> {
-    let programs = control.status().await?.programs;
+async fn program(inside: &dyn Inside, name: &str) -> Result<Reply, Detail> {
+    let snapshot = inside.snapshot();
+    if let Some(unit) = crate::pages::find(&snapshot, name) {
+        return Ok(ok(json(&ProgramView::new(unit, inside.now()))));
+    }
+    let programs = inside.status().await?.programs;
     let found = select(&programs, name);
     match found.as_slice() {
         [] => Err(unknown(&programs, name).into()),

@@ -159,11 +159,8 @@ fn refused(path: &str, own: bool) -> Response<Answer> {
     let status = status.filter(StatusCode::is_client_error).or(status.filter(StatusCode::is_server_error));
     let status = status.unwrap_or(StatusCode::BAD_REQUEST);
     let detail = Detail::new("ambiguous", "the request's head is malformed, ambiguous or too large");
-    let mut response = if own {
-        to_response(Reply::Problem(detail))
-    } else {
-        classic::refusal(status, Some(detail))
-    };
+    let mut response =
+        if own { to_response(Reply::Problem(detail)) } else { classic::refusal(status, Some(detail)) };
     *response.status_mut() = status;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response

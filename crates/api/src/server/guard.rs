@@ -6,14 +6,14 @@
 
 use super::seats::Seat;
 use super::strict::{HEAD_BYTES, Seen, inspect};
-use std::future::Future;
+use std::future::{Future, Pending, pending};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Timeout, timeout};
 
 /// The method of the request that the parser gets in place of a refused one; its path is the status.
 /// Who sends it himself refuses himself.
@@ -33,13 +33,8 @@ pub(super) struct Guarded<S> {
     place: Place,
     /// The client sends nothing more. It may still read: what it asked is answered.
     ended: bool,
-    /// The client does not take what was written last. Until it does, nothing new is begun for it; else
-    /// answers would pile up.
-    stuck: bool,
-    /// Waits for the end of that.
-    reader: Option<Waker>,
     /// Runs while a part of a head is there.
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Timeout<Pending<()>>>>>,
 }
 
 enum Place {
@@ -60,8 +55,6 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
             good: 0,
             place: Place::Head,
             ended: false,
-            stuck: false,
-            reader: None,
             timer: None,
         }
     }
@@ -150,7 +143,7 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
             return false;
         }
         let time = self.head_time;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(timeout(time, pending())));
         timer.as_mut().poll(cx).is_ready()
     }
 
@@ -167,11 +160,7 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
             if this.good > 0 {
@@ -189,10 +178,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                     if let Some(drains) = this.seat.at_work(cx) {
                         return this.listen(cx, drains);
                     }
-                    if this.stuck {
-                        this.reader = Some(cx.waker().clone());
-                        return this.listen(cx, false);
-                    }
                     if !ready!(this.next_head(cx))? {
                         return Poll::Ready(Ok(()));
                     }
@@ -204,22 +189,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S> Guarded<S> {
-    fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.stuck = result.is_pending();
-        if !self.stuck
-            && let Some(reader) = self.reader.take()
-        {
-            reader.wake();
-        }
-        result
-    }
-}
-
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -236,8 +208,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -247,11 +247,11 @@ mod tests {
         GET /api/v1/programs/web/logs?stream=in
           bad-request: stream is stdout or stderr, not "in"
         POST /api/v1/programs/g:*/restart?wait=0&timeout=5
-          Order(Order { verb: Restart, names: ["g:*"], wait: false, timeout_ms: Some(5000) })
+          Order(Order { verb: Restart, names: ["g:*"], wait: false, timeout_ms: Some(5000), rules: Supers })
         POST /api/v1/programs/web/start?wait=maybe
           bad-request: wait is 1 or 0, not "maybe"
         POST /api/v1/programs/web/signal?signal=hup
-          Order(Order { verb: Signal(1), names: ["web"], wait: true, timeout_ms: None })
+          Order(Order { verb: Signal(1), names: ["web"], wait: true, timeout_ms: None, rules: Supers })
         POST /api/v1/programs/web/signal?signal=nope
           bad-request: "nope" is no signal (say ?signal=HUP, for example)
         POST /api/v1/programs/web/dance

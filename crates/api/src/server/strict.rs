@@ -134,8 +134,7 @@ impl Head {
             return set(&mut self.length, length(value)?);
         }
         if is("transfer-encoding") {
-            let coding =
-                if value.eq_ignore_ascii_case(b"chunked") { Coding::Chunked } else { Coding::Other };
+            let coding = if value.eq_ignore_ascii_case(b"chunked") { Coding::Chunked } else { Coding::Other };
             return set(&mut self.coding, coding);
         }
         if is("host") {
@@ -226,6 +225,38 @@ mod tests {
         // The limit is of the head, not of what stands behind it.
         let long = format!("GET / HTTP/1.1\r\n\r\n{}", "x".repeat(HEAD_BYTES * 2));
         assert_eq!(inspect(long.as_bytes()), Seen::Request { skip: 0, head: 18, body: 0 });
+    }
+
+    /// All that the table of `tests/api/requests.rs` has, the parser would refuse in part as well; these are
+    /// refused here.
+    #[test]
+    fn ambiguous_requests() {
+        for (head, status) in [
+            ("GET / HTTP/1.1\r\n folded: x", 400),
+            ("GET / HTTP/1.1\r\na : x", 400),
+            ("GET / HTTP/1.1\r\n: x", 400),
+            ("GET / HTTP/1.1\r\na\nb: x", 400),
+            ("GET / HTTP/1.1\r\na: b\rc", 400),
+            ("GET / HTTP/1.1\r\na: b\0c", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nhost: a", 400),
+            ("GET / HTTP/1.1\r\nHost: a/b", 400),
+            ("GET / HTTP/1.1\r\nContent-Length: 1", 400),
+            ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked", 400),
+            ("GET / HTTP/1.1\r\nExpect: the best", 400),
+            ("GET / HTTP/1.1\r\nAuthorization: a\r\nAuthorization: b", 400),
+            ("GET http://a/ HTTP/1.1", 400),
+            ("GET /#a HTTP/1.1", 400),
+            ("GET / HTTP/1.10", 400),
+            ("GET /", 400),
+            ("BREW / HTTP/1.1", 501),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1", 400),
+            ("POST / HTTP/1.1\r\nContent-Length: +1", 400),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked", 400),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked", 411),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip", 501),
+        ] {
+            assert_eq!(seen(head), Seen::Refused(status), "{head:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,19 @@
 use super::{Fault, Value};
 use base64::Engine as _;
 
+/// Bytes that stand for themselves: all of a usual name, path or sentence.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut b = 0x20;
+    while b < 0x7f {
+        plain[b] = !matches!(b, 0x26 | 0x3c | 0x3e);
+        b += 1;
+    }
+    plain[0x09] = true;
+    plain[0x0a] = true;
+    plain
+};
+
 const DECLARATION: &str = "<?xml version='1.0'?>\n";
 
 /// Writes a question.
@@ -206,6 +219,10 @@ impl Writer {
 
     /// Character data. Whole stretches without anything to replace are copied at once.
     fn text(&mut self, bytes: &[u8]) -> &mut Writer {
+        if bytes.iter().all(|b| PLAIN[usize::from(*b)]) {
+            self.out.extend_from_slice(bytes);
+            return self;
+        }
         for chunk in bytes.utf8_chunks() {
             self.valid(chunk.valid());
             if !chunk.invalid().is_empty() {

@@ -40,7 +40,8 @@ pub struct Fake {
     pub calls: Mutex<Vec<String>>,
     /// Every order is refused with this.
     pub refuse: Mutex<Option<Refusal>>,
-    turns: AtomicU64,
+    /// Of the snapshot; answers are kept within one.
+    pub turn: AtomicU64,
 }
 
 impl Default for Fake {
@@ -73,7 +74,7 @@ impl Default for Fake {
             unrunnable: Mutex::default(),
             calls: Mutex::default(),
             refuse: Mutex::default(),
-            turns: AtomicU64::new(0),
+            turn: AtomicU64::new(1),
         }
     }
 }
@@ -268,7 +269,7 @@ impl Inside for Fake {
         }
         slots.resize(slots.len().next_multiple_of(CHUNK), None);
         let chunks = slots.chunks(CHUNK).map(Arc::from).collect();
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let turn = self.turn.load(Ordering::Relaxed);
         Arc::new(Snapshot { turn, chunks, ..Snapshot::default() })
     }
 

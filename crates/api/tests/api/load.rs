@@ -6,7 +6,6 @@ use supers_api::{Door, Limits};
 #[tokio::test]
 async fn a_thousand_idle_connections_cost_their_seats_only() {
     let limits = Limits { connections: 256, ..Limits::default() };
-    // More than may wait in the socket to be accepted.
     let w = World::doors(Door::unix_by_mode("unix"), Door::inet("tcp"), limits);
     let mut kept = w.unix().await;
     let mut idle = std::collections::VecDeque::new();

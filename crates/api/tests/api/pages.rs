@@ -45,7 +45,11 @@ fn states() -> World {
         running("run", "run", 11, 93_784),
         running("g", "a<b&c", 12, 7),
         unit("stopped", asked(), None),
-        UnitView { started: None, ended: None, ..unit("never", State::Stopped { cause: Cause::Never }, None) },
+        UnitView {
+            started: None,
+            ended: None,
+            ..unit("never", State::Stopped { cause: Cause::Never }, None)
+        },
         unit("exited", State::Exited { exit: Exit::Code(0), expected: true, cause: exited(0) }, None),
         unit("fatal", State::Fatal { cause: exited(1) }, Some(Trouble::TooQuick)),
         unit(
@@ -228,7 +232,9 @@ async fn pages_of_other_sites_can_link_but_not_act() {
         assert_eq!(reply.status, "421 Misdirected Request", "{path}");
     }
     assert_eq!(w.fake.take_calls(), "");
-    for header in ["Sec-Fetch-Site: none", "Sec-Fetch-Site: same-origin", "Referer: http://localhost/?message=x"] {
+    for header in
+        ["Sec-Fetch-Site: none", "Sec-Fetch-Site: same-origin", "Referer: http://localhost/?message=x"]
+    {
         let reply = with(&w, "GET /?processname=db&action=stop", &[header], "").await;
         assert_eq!(reply.status, "301 Moved Permanently", "{header}");
     }

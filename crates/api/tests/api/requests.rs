@@ -53,8 +53,14 @@ async fn ambiguous_requests_are_refused_with_all_behind_them() {
         (411, "POST /api/v1/reload HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n"),
         (400, "POST /RPC2 HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         (400, "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
-        (400, "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        (400, "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
+        (
+            400,
+            "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            400,
+            "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        ),
         (501, "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: identity\r\n\r\n"),
         (501, "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
         (501, "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
@@ -145,7 +151,8 @@ async fn sound_requests_in_a_row_are_answered_in_order() {
 async fn bytes_may_come_one_by_one() {
     let w = World::supervisor();
     let mut wire = w.unix().await;
-    let text = "POST /index.html HTTP/1.1\r\nContent-Length: 14\r\n\r\naction=refreshGET /ok.html HTTP/1.1\r\n\r\n";
+    let text =
+        "POST /index.html HTTP/1.1\r\nContent-Length: 14\r\n\r\naction=refreshGET /ok.html HTTP/1.1\r\n\r\n";
     for at in 0..text.len() {
         wire.send(&text[at..=at]).await;
     }

@@ -1,6 +1,6 @@
 //! Every route over a real unix socket.
 
-use crate::fake::row;
+use crate::fake::{row, running};
 use crate::world::{self, World, request};
 use supers_core::control::{LogChunk, Outcome, PlanItem, PlanView, Refusal, Row};
 
@@ -36,6 +36,26 @@ async fn what_is() {
     let document = serde_json::to_string(&status).unwrap();
     assert_eq!(w.ask("GET /api/v1/status", "").await, format!("200 OK\n{document}\n"));
     assert_eq!(w.fake.take_calls(), "");
+}
+
+#[tokio::test]
+async fn answers_are_kept_while_nothing_changes() {
+    let w = World::new();
+    let all = ["GET /api/v1/programs", "GET /api/v1/status"];
+    let before = [w.ask(all[0], "").await, w.ask(all[1], "").await];
+    // Only a new turn, or other news of the daemon, makes a new answer.
+    w.fake.units.lock().unwrap().push(running("aa", "aa", 5, 1));
+    assert_eq!([w.ask(all[0], "").await, w.ask(all[1], "").await], before);
+    w.fake.daemon.lock().unwrap().notices = vec!["the disk is full".into()];
+    assert_eq!(w.ask(all[0], "").await, before[0]);
+    assert!(w.ask(all[1], "").await.contains("the disk is full"));
+    w.fake.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    for line in all {
+        let after = w.ask(line, "").await;
+        let at = |name: &str| after.find(&format!("\"name\":\"{name}\""));
+        assert!(at("aa") < at("db") && at("db") < at("cart") && at("cart") < at("web"), "{after}");
+        assert!(at("aa").is_some());
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ async fn ask(w: &World, line: &str, headers: &[&str], body: &str) -> Reply {
     wire.answer().await
 }
 
-const CALL: &str = "<?xml version='1.0'?><methodCall><methodName>supervisor.getAPIVersion</methodName></methodCall>";
+const CALL: &str =
+    "<?xml version='1.0'?><methodCall><methodName>supervisor.getAPIVersion</methodName></methodCall>";
 
 #[tokio::test]
 async fn xml_rpc() {
@@ -69,7 +70,9 @@ async fn passwords() {
         let unix = Door { auth: auth.clone(), ..Door::unix_by_mode("unix") };
         let w = World::doors(unix, Door { auth, ..Door::inet("tcp") }, Limits::default());
         let good = "Authorization: Basic Ym9iOjEy";
-        for line in ["GET /", "GET /ok.html", "GET /logtail/db", "GET /mainlogtail", "POST /RPC2", "GET /none"] {
+        for line in
+            ["GET /", "GET /ok.html", "GET /logtail/db", "GET /mainlogtail", "POST /RPC2", "GET /none"]
+        {
             for (headers, status) in [
                 (&[][..], "401 Unauthorized"),
                 (&["Authorization: Basic Ym9iOjEz"], "401 Unauthorized"),

@@ -46,10 +46,7 @@ impl World {
         let tcp_socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = tcp_socket.local_addr().unwrap();
         let fake = Arc::new(Fake::default());
-        let listeners = vec![
-            (unix_door, Listener::Unix(unix_socket)),
-            (tcp_door, Listener::Tcp(tcp_socket)),
-        ];
+        let listeners = vec![(unix_door, Listener::Unix(unix_socket)), (tcp_door, Listener::Tcp(tcp_socket))];
         let setup =
             Setup { own_uid: own_uid(dir.path()), user_name: |uid| Some(format!("user{uid}")), limits };
         let handle = serve(fake.clone(), listeners, setup).unwrap();

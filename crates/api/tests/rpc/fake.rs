@@ -144,7 +144,7 @@ fn ready<T: Send + 'static>(value: Result<T, Refusal>) -> Answer<'static, T> {
 }
 
 impl Control for Fake {
-    fn status(&self) -> Answer<'_, Status> {
+    fn status(&self) -> Answer<'_, Status<'static>> {
         unreachable!()
     }
 

@@ -104,11 +104,11 @@ fn long_reads_come_in_pieces() {
 #[test]
 fn too_much_for_one_answer() {
     // Each becomes five.
-    let c = world(vec![(OUT, vec![b'&'; 8 << 20])]);
+    let c = world(vec![(OUT, vec![b'&'; 5 << 20])]);
     let (code, text) = c.fault("readProcessLog", &at(0, 0));
     assert_eq!(
         (code, text.as_str()),
-        (30, "FAILED: 8388608 bytes are too many for one answer; read the log in parts")
+        (30, "FAILED: 5242880 bytes are too many for one answer; read the log in parts")
     );
 }
 

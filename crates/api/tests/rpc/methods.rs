@@ -150,6 +150,13 @@ fn while_it_ends() {
 }
 
 #[test]
+fn words_are_given_back_up_to_a_limit() {
+    let c = Client::new(world());
+    let (code, text) = c.fault("getProcessInfo", &[s(&"é".repeat(1 << 20))]);
+    assert_eq!((code, text.len()), (10, "BAD_NAME: ".len() + 4096));
+}
+
+#[test]
 fn what_is_no_call() {
     let c = Client::new(world());
     for body in ["", "x", "<methodCall/>", "<methodCall><methodName></methodName></methodCall>", "<a><b></a>"]

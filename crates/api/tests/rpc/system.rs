@@ -95,7 +95,7 @@ fn the_answers_of_many_are_bounded() {
     let c = Client::new(Fake::new(units));
     let calls = Value::Array(vec![call("supervisor.getAllProcessInfo", None); 40]);
     let reply = c.post(&supers_api::xmlrpc::encode_call("system.multicall", &[calls]));
-    assert!(reply.body.len() < 18 << 20, "{}", reply.body.len());
+    assert!(reply.body.len() < 10 << 20, "{}", reply.body.len());
     let list = supers_api::xmlrpc::decode_response(&reply.body).unwrap().unwrap();
     let list = list.as_array().unwrap();
     assert_eq!(list.len(), 40);

@@ -4,7 +4,7 @@ use super::args::Args;
 use super::guard::Guard;
 use super::listen::{self, Doors};
 use super::rebind::Rebinder;
-use super::{EXIT_USAGE, complain};
+use super::{EXIT_USAGE, complain, speaks_as_ancestor};
 use crate::world::World;
 use std::fs;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ use supers_core::time::Wall;
 use supers_engine::environ::Daemon as ChildEnv;
 use supers_engine::family::Family;
 use supers_engine::logs::mainlog::{Level, MainLog};
-use supers_engine::logs::{self, LogsConfig};
+use supers_engine::logs::{self, LogsConfig, SyslogConfig};
 use supers_engine::{Ended, Engine, FileLimits, Hup, Identity, Notices, Setup, clock};
 use supers_os::{process, users};
 use tokio::sync::watch;
@@ -54,7 +54,7 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
             return 1;
         }
     };
-    let world = World::here(personality);
+    let world = World::here(personality).with_flags(&args.flags);
     let code = match world.places(args.config.as_deref(), args.root.as_deref()) {
         Ok(places) => {
             let farewell = family.farewell();
@@ -143,14 +143,18 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     let log_dir = log_dir(places, true);
     let initial = world.load(&places.choice, &log_dir);
     let settings = initial.config.settings.clone();
+    // Called by the ancestor's name, it says what that would say and nothing else.
+    let ancestor = speaks_as_ancestor();
     // In the foreground the main log shows them on the terminal.
-    if initial.fatal || args.daemon || settings.silent {
+    if !ancestor && (initial.fatal || args.daemon || settings.silent) {
         for finding in &initial.config.findings {
             let _ = writeln!(io::stderr(), "{finding}");
         }
     }
     if initial.fatal {
-        return Err(Stop::usage("the configuration is broken, nothing was started"));
+        let first = initial.config.first_error().filter(|_| ancestor).map(|f| f.message.clone());
+        let text = first.unwrap_or_else(|| "the configuration is broken, nothing was started".into());
+        return Err(Stop::usage(text));
     }
     become_user(&settings, places)?;
     let files = raise_limits(&settings)?;
@@ -170,18 +174,26 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     let notices = Notices::default();
     doors.notices.iter().for_each(|n| notices.add(n.clone()));
     let (stdout, stderr) = own_output(args.daemon)?;
-    let logs_config = LogsConfig { runtime_dir: places.runtime.clone(), stdout, stderr };
+    let logs_config = LogsConfig {
+        main: Some(main_log.clone()),
+        ..LogsConfig::new(places.runtime.clone(), stdout, stderr)
+    };
     let logs = logs::start(logs_config).map_err(|e| Stop::io("cannot start the log pump", &e))?;
     clean_auto_logs(&settings);
     let now = clock::now();
-    main_log.log(Level::Info, now.wall, &places.why);
-    log_reading(&main_log, now.wall, &initial);
+    if !ancestor {
+        main_log.log(Level::Info, now.wall, &places.why);
+    }
+    log_reading(&main_log, now.wall, &initial, ancestor);
     for notice in &doors.notices {
         main_log.log(Level::Warn, now.wall, notice);
     }
     if process::euid() == 0 && settings.user.is_none() && world.personality == Personality::Supervisord {
         let text = "Supervisor is running as root.  Privileges were not dropped because no user is specified in the config file.  If you intend to run as root, you can set user=root in the config file to avoid this message.";
         main_log.log(Level::Critical, now.wall, text);
+    }
+    if ancestor {
+        log_servers(&main_log, now.wall, &settings);
     }
     main_log.log(Level::Info, now.wall, &format!("supervisord started with pid {pid}"));
     let pid_files = write_pid_files(&settings, places, &world.cwd, pid, &main_log);
@@ -231,7 +243,9 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         notices,
     };
     serve(setup, doors, (guard, rebinder), move || {
-        let _ = writeln!(io::stdout(), "{ready_line}");
+        if !ancestor {
+            let _ = writeln!(io::stdout(), "{ready_line}");
+        }
         ready.say();
     })
 }
@@ -343,7 +357,7 @@ fn raise_limits(settings: &Settings) -> Result<FileLimits, Stop> {
 }
 
 /// Which files were read, and what was found in them (supervisor-contract 1, "Main-log phrases").
-fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded) {
+fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded, ancestor: bool) {
     for file in loaded.config.files.iter().skip(1) {
         log.log(Level::Info, now, &format!("Included extra file \"{file}\" during parsing"));
     }
@@ -352,7 +366,21 @@ fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded) {
             Severity::Error => Level::Error,
             Severity::Warning => Level::Warn,
         };
-        log.log(level, now, &finding.to_string());
+        let text = if ancestor { finding.message.clone() } else { finding.to_string() };
+        log.log(level, now, &text);
+    }
+}
+
+/// The ancestor's lines about its servers (supervisor-contract 4).
+fn log_servers(log: &MainLog, now: Wall, settings: &Settings) {
+    for server in &settings.servers {
+        if settings.rpcinterface {
+            log.log(Level::Info, now, "RPC interface 'supervisor' initialized");
+        }
+        if server.auth.is_none() {
+            let text = format!("Server '{}' running without any HTTP authentication checking", server.name);
+            log.log(Level::Critical, now, &text);
+        }
     }
 }
 
@@ -393,6 +421,9 @@ fn main_log(
     let copy = !args.daemon && !settings.silent;
     let stdout = if copy { Some(dup(io::stdout().as_fd())?) } else { None };
     let level = settings.loglevel;
+    if settings.log_to_syslog {
+        return Ok(MainLog::to_syslog(SyslogConfig::default(), level, stdout));
+    }
     let (max, backups) = (settings.logfile_maxbytes, settings.logfile_backups);
     MainLog::open(path.as_deref(), max, backups, level, stdout).map_err(|e| {
         let path = path.unwrap_or_default();

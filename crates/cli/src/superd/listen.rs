@@ -1,5 +1,7 @@
 //! Opening the doors: which sockets, with which rights.
 
+use super::speaks_as_ancestor;
+use crate::supervisord::words;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
@@ -60,6 +62,7 @@ pub(super) fn control_door(settings: &Settings, places: &Places) -> Result<Optio
 
 fn bind(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<Listener, String> {
     let bound = socket::bind_unix(path, mode, owner).map_err(|e| match e.kind() {
+        _ if speaks_as_ancestor() => words::cannot_listen(&e),
         io::ErrorKind::AddrInUse => format!("another program listens on {} already", path.display()),
         _ => format!("cannot listen on {}: {}", path.display(), supers_os::error_text(&e)),
     })?;
@@ -70,7 +73,7 @@ fn bind(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<Listener, S
 pub(super) fn door(server: &Server) -> Door {
     let door = match server.address {
         Address::Unix { .. } => Door::unix_by_mode(&server.name),
-        Address::Tcp { .. } => Door::tcp(&server.name),
+        Address::Tcp { .. } => Door::inet(&server.name),
     };
     Door { auth: server.auth.clone(), ..door }
 }
@@ -106,7 +109,10 @@ impl Doors {
     fn tcp(&mut self, door: Door, host: &str, port: u16) -> Result<(), String> {
         let host = if host.is_empty() { "0.0.0.0" } else { host };
         let bound = TcpListener::bind((host, port))
-            .map_err(|e| format!("cannot listen on {host}:{port}: {}", busy(&e, port)))?;
+            .map_err(|e| match speaks_as_ancestor() {
+                true => words::cannot_listen(&e),
+                false => format!("cannot listen on {host}:{port}: {}", busy(&e, port)),
+            })?;
         self.open.push((door, Listener::Tcp(bound)));
         Ok(())
     }

@@ -145,6 +145,11 @@ fn as_supervisord(argv: &[OsString], words: &[OsString], called: &str) -> i32 {
     launch::supervisord(&args, world.with_flags(&args.flags), argv, &prog)
 }
 
+/// True when this process was called by the ancestor's name.
+fn speaks_as_ancestor() -> bool {
+    SPEAKS_AS.get().is_some()
+}
+
 /// A sentence on standard error, in the manner of the name that was called.
 fn complain(text: &str) {
     let _ = match SPEAKS_AS.get() {

@@ -7,6 +7,8 @@ mod around;
 mod check;
 mod complete;
 mod completion;
+mod convert;
+mod doctor;
 pub mod exit;
 mod interrupt;
 mod logs;
@@ -130,6 +132,8 @@ enum Command {
     Signal(signal::Signal),
     Pid(pid::Pid),
     Check(check::Check),
+    Doctor(doctor::Doctor),
+    Convert(convert::Convert),
     Shutdown(shutdown::Shutdown),
     Version(version::Version),
     Completion(completion::Completion),
@@ -256,6 +260,8 @@ async fn dispatch(context: &mut Context<'_>, command: Command) -> Result<Exit, F
         Command::Signal(c) => c.run(context).await,
         Command::Pid(c) => c.run(context).await,
         Command::Check(c) => c.run(context),
+        Command::Doctor(c) => c.run(context),
+        Command::Convert(c) => c.run(context),
         Command::Shutdown(c) => c.run(context).await,
         Command::Version(c) => c.run(context).await,
         Command::Completion(c) => c.run(context),

@@ -130,9 +130,7 @@ fn long_option(text: &str, rest: &mut std::slice::Iter<'_, String>) -> Result<Gi
         (false, Some(_)) => return Err(format!("option --{full} must not have an argument")),
         (false, None) => String::new(),
         (true, Some(value)) => value,
-        (true, None) => {
-            rest.next().cloned().ok_or_else(|| format!("option --{full} requires argument"))?
-        }
+        (true, None) => rest.next().cloned().ok_or_else(|| format!("option --{full} requires argument"))?,
     };
     Ok(Given { option, name: format!("--{full}"), value })
 }
@@ -180,7 +178,8 @@ mod tests {
 
     #[test]
     fn options_end_at_the_first_word() {
-        let got = parsed(&["-ic", "f", "--serv=http://h:1", "-uU", "--pass", "P", "tail", "-f", "x"]).unwrap();
+        let got =
+            parsed(&["-ic", "f", "--serv=http://h:1", "-uU", "--pass", "P", "tail", "-f", "x"]).unwrap();
         let want = Options {
             configuration: Some("f".into()),
             interactive: true,

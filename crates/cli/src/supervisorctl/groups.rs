@@ -82,9 +82,6 @@ pub(super) fn reread(session: &mut Session<'_>, args: &str) -> Done {
 
 /// Runs `update`.
 pub(super) fn update(session: &mut Session<'_>, args: &str) -> Done {
-    if !session.upcheck()? {
-        return Ok(());
-    }
     let mut plan = match reload_config(session) {
         Ok(plan) => plan,
         Err(e) if e.code() == Some(code::SHUTDOWN_STATE) => {

@@ -129,7 +129,8 @@ impl Http {
             }
         }
         let mut sender = dial(&self.target, &self.url).await?;
-        let response = sender.send_request(self.request(&method, path, &body)?).await.map_err(|e| lost(&e))?;
+        let response =
+            sender.send_request(self.request(&method, path, &body)?).await.map_err(|e| lost(&e))?;
         Ok((sender, response))
     }
 

@@ -22,11 +22,13 @@ impl Interrupt {
         self.0.as_ref().map(AsFd::as_fd)
     }
 
-    /// Forgets a Ctrl-C that was noticed.
-    pub(super) fn clear(&self) {
-        if let Some(signals) = &self.0 {
-            while let Ok(Some(_)) = signals.read() {}
+    /// Whether there was a Ctrl-C; it is forgotten.
+    pub(super) fn take(&self) -> bool {
+        let mut pressed = false;
+        while let Some(Ok(Some(_))) = self.0.as_ref().map(SignalFd::read) {
+            pressed = true;
         }
+        pressed
     }
 
     async fn pressed(&self) {
@@ -36,7 +38,7 @@ impl Interrupt {
             Some(watch) => drop(watch.readable().await),
             None => pending().await,
         }
-        self.clear();
+        self.take();
     }
 
     /// What the future comes to, or `None` after Ctrl-C.

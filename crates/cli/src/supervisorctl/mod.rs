@@ -64,8 +64,7 @@ pub fn main(argv: impl Iterator<Item = OsString>) -> i32 {
     let taken = leading_as(&argv);
     let program = argv.first().cloned().unwrap_or_else(|| NAME.into());
     let shown = argv.iter().take(1 + taken).map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let words: Vec<String> =
-        argv.iter().skip(1 + taken).map(|a| a.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = argv.iter().skip(1 + taken).map(|a| a.to_string_lossy().into_owned()).collect();
     let options = match args::parse(&words) {
         Ok(options) if options.help => {
             drop(std::io::stdout().write_all(help::usage(&shown).as_bytes()));

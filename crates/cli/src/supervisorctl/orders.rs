@@ -183,7 +183,11 @@ pub(super) fn signal(session: &mut Session<'_>, args: &str) -> Done {
     match words.split_first() {
         Some((signal, names)) if !names.is_empty() => give(session, &SIGNAL, names, &[text(signal)]),
         _ => {
-            session.misused("signal", exit::GENERIC, "Error: signal requires a signal name and a process name");
+            session.misused(
+                "signal",
+                exit::GENERIC,
+                "Error: signal requires a signal name and a process name",
+            );
             Ok(())
         }
     }

@@ -149,6 +149,7 @@ impl Session<'_> {
                 // With name and password the line has another chance.
                 Ok(()) => {}
                 Err(CallError::Interrupted) => {
+                    self.say("");
                     self.status = exit::INTERRUPTED;
                     return Flow::End;
                 }

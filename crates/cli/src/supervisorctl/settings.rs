@@ -49,15 +49,15 @@ fn configured(options: &Options, world: &World) -> Result<Ctl, String> {
     let places = match find(&asker, &Disk) {
         Ok(places) => places,
         Err(NotFound::Nowhere { .. }) => return Ok(Ctl::default()),
-        Err(e @ NotFound::Given { .. }) => return Err(e.to_string()),
+        Err(NotFound::Given { path, reason: Some(_) }) => {
+            return Err(format!("could not read config file {}", path.display()));
+        }
+        Err(e @ NotFound::Given { reason: None, .. }) => return Err(e.to_string()),
     };
     let (Choice::File(path) | Choice::Dir(path)) = &places.choice;
     let shown = || options.configuration.clone().unwrap_or_else(|| path.display().to_string());
-    let around = Around {
-        env: &world.env,
-        cwd: &world.cwd,
-        home: std::env::var_os("HOME").map(PathBuf::from),
-    };
+    let around =
+        Around { env: &world.env, cwd: &world.cwd, home: std::env::var_os("HOME").map(PathBuf::from) };
     ctl::read(path, &around).map_err(|e| match e {
         Unusable::Unreadable => format!("could not read config file {}", shown()),
         Unusable::Broken(text) => text,

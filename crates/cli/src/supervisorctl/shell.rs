@@ -10,9 +10,9 @@ use super::session::{Ask, Flow, Session};
 use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
-use rustyline::history::MemHistory;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
+use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 use std::io::{IsTerminal, Write};
@@ -32,7 +32,7 @@ impl Person {
             Next::Line(line) => Ok(Some(line)),
             Next::End => Ok(None),
             Next::Stopped => {
-                self.interrupt.clear();
+                self.interrupt.take();
                 Err(CallError::Interrupted)
             }
         }
@@ -79,31 +79,29 @@ pub(super) fn run(
 ) {
     let prompt = format!("{prompt}> ");
     if session.run_line("status") == Flow::End {
-        return session.say("");
+        return;
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let mut lines: Box<dyn FnMut() -> Result<Option<String>, CallError>> =
-        match terminal.then(|| editor(history, link)) {
-            Some(Ok(mut editor)) => Box::new(move || edited(&mut editor, &prompt)),
-            Some(Err(_)) | None => Box::new(move || person.line(&prompt)),
-        };
+    let mut editor = if terminal { editor(history, link).ok() } else { None };
     loop {
-        let flow = match lines() {
+        let next = match &mut editor {
+            // Pressed while no line was edited: the editor would not see it.
+            Some(_) if person.interrupt.take() => return session.say(""),
+            Some(editor) => edited(editor, &prompt),
+            None => person.line(&prompt),
+        };
+        match next {
             Ok(Some(line)) => {
-                if terminal && !line.trim().is_empty() {
+                if editor.is_some() && !line.trim().is_empty() {
                     history.keep(&line);
                 }
-                session.run_line(&line)
+                if session.run_line(&line) == Flow::End {
+                    return;
+                }
             }
-            Ok(None) => session.run_line("EOF"),
-            // Ctrl-C at the prompt.
-            Err(_) => {
-                session.say("");
-                Flow::End
-            }
-        };
-        if flow == Flow::End {
-            return;
+            // The end of the input, or Ctrl-C at the prompt. The editor has ended its line itself.
+            Ok(None) | Err(_) if editor.is_some() => return,
+            Ok(None) | Err(_) => return session.say(""),
         }
     }
 }
@@ -111,7 +109,11 @@ pub(super) fn run(
 type LineEditor = Editor<Tab, MemHistory>;
 
 fn editor(history: &History, link: &Link) -> rustyline::Result<LineEditor> {
-    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .auto_add_history(true)
+        .bracketed_paste(false)
+        .build();
     let mut editor = Editor::with_history(config.clone(), MemHistory::with_config(&config))?;
     editor.set_helper(Some(Tab(link.clone())));
     for line in history.load() {

@@ -64,8 +64,7 @@ struct Rest<'a>(&'a [OsString]);
 
 impl Rest<'_> {
     fn value_of(&mut self, name: &str) -> Result<OsString, String> {
-        let (value, rest) =
-            self.0.split_first().ok_or_else(|| format!("option {name} requires argument"))?;
+        let (value, rest) = self.0.split_first().ok_or_else(|| format!("option {name} requires argument"))?;
         self.0 = rest;
         Ok(value.clone())
     }

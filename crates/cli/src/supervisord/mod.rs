@@ -128,7 +128,10 @@ mod tests {
         assert_eq!(usage("-n -n -e loud"), "conflicting command line option '-n'");
         assert_eq!(usage("-n --nodae"), "conflicting command line option '--nodaemon'");
         assert_eq!(usage("-e loud -n -n"), "invalid value for -e 'loud': bad logging level name 'loud'");
-        assert_eq!(usage("--minp x -h"), "invalid value for --minprocs 'x': invalid literal for int() with base 10: 'x'");
+        assert_eq!(
+            usage("--minp x -h"),
+            "invalid value for --minprocs 'x': invalid literal for int() with base 10: 'x'"
+        );
         assert_eq!(usage("-h word"), "positional arguments are not supported: ['word']");
     }
 

@@ -6,6 +6,16 @@ use supers_config::places::NotFound;
 pub(crate) const LISTENING_ALREADY: &str = "Another program is already listening on a port that one of our HTTP \
      servers is configured to use.  Shut this program down first before starting supervisord.";
 
+/// A server could not be opened.
+pub(crate) fn cannot_listen(e: &std::io::Error) -> String {
+    if e.kind() == std::io::ErrorKind::AddrInUse {
+        return LISTENING_ALREADY.to_owned();
+    }
+    let number = e.raw_os_error().unwrap_or(0);
+    let name = supers_os::errno_name(number).unwrap_or("None");
+    format!("Cannot open an HTTP server: socket.error reported errno.{name} ({number})")
+}
+
 /// `user=` of somebody who is not root.
 pub(crate) const NOT_ROOT: &str = "Can't drop privilege as nonroot user";
 

@@ -3,6 +3,7 @@
 
 mod beside;
 mod cases;
+mod children;
 mod pidproxy;
 mod refusals;
 mod sample;

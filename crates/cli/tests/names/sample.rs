@@ -60,7 +60,8 @@ fn the_sample_shows_what_the_genuine_one_shows() {
         let name = |line: &str| {
             let line = line.strip_prefix(';').unwrap_or(line);
             let word = line.split(['=', ' ']).next().unwrap_or_default();
-            let is_key = line.contains('=') && word.bytes().all(|b| b.is_ascii_lowercase() || b"_.".contains(&b));
+            let is_key =
+                line.contains('=') && word.bytes().all(|b| b.is_ascii_lowercase() || b"_.".contains(&b));
             (line.starts_with('[') || (is_key && !word.is_empty())).then(|| word.to_string())
         };
         text.lines().filter_map(name).collect()

@@ -5,7 +5,9 @@ use crate::world::{Closed, World, listen_tcp, run_in};
 use supers::supers::{Around, Exit, Streams, run};
 use supers_api::door::{Auth, Password, Secret};
 use supers_core::control::Refusal;
-use supers_core::snapshot::ProgramView;
+use supers_core::exit::{Stage, StartError};
+use supers_core::proc::{Cause, State};
+use supers_core::snapshot::{ProgramView, UnitView};
 
 #[test]
 fn status() {
@@ -13,7 +15,7 @@ fn status() {
     insta::assert_snapshot!(w.all("status"), @r#"
     NAME       STATE    PID  UPTIME  RESTARTS
     db         RUNNING  41   1d 01h  0
-    shop:cart  FATAL    -    -       3         exited with status 1, 4 times within 1 s → supers -s $URL logs shop:cart
+    shop:cart  FATAL    -    -       3         gave up after 4 tries: exit status 1 after 1 s → supers -s $URL logs shop:cart
     shop:web   RUNNING  42   5s      0
     --- 0
     "#);
@@ -26,20 +28,20 @@ fn status() {
     "#);
     insta::assert_snapshot!(w.all("status shop:*"), @r#"
     NAME       STATE    PID  UPTIME  RESTARTS
-    shop:cart  FATAL    -    -       3         exited with status 1, 4 times within 1 s → supers -s $URL logs shop:cart
+    shop:cart  FATAL    -    -       3         gave up after 4 tries: exit status 1 after 1 s → supers -s $URL logs shop:cart
     shop:web   RUNNING  42   5s      0
     --- 3
     "#);
     insta::assert_snapshot!(w.all("status shop:cart wbe"), @r#"
     NAME       STATE  PID  UPTIME  RESTARTS
-    shop:cart  FATAL  -    -       3         exited with status 1, 4 times within 1 s → supers -s $URL logs shop:cart
+    shop:cart  FATAL  -    -       3         gave up after 4 tries: exit status 1 after 1 s → supers -s $URL logs shop:cart
     --- stderr
     supers: no program is called "wbe"; did you mean shop:web?
     --- 4
     "#);
     insta::assert_snapshot!(w.all("--color always status shop:*"), @r#"
     [1mNAME[0m       [1mSTATE[0m    [1mPID[0m  [1mUPTIME[0m  [1mRESTARTS[0m
-    shop:cart  [31mFATAL[0m    -    -       3         [31mexited with status 1, 4 times within 1 s → supers -s $URL logs shop:cart[0m
+    shop:cart  [31mFATAL[0m    -    -       3         [31mgave up after 4 tries: exit status 1 after 1 s → supers -s $URL logs shop:cart[0m
     shop:web   [32mRUNNING[0m  42   5s      0
     --- 3
     "#);
@@ -48,11 +50,11 @@ fn status() {
 #[test]
 fn status_of_nothing_and_notices() {
     let w = World::new();
+    w.fake.units.lock().unwrap().clear();
     {
-        let mut status = w.fake.status.lock().unwrap();
-        status.0.programs.clear();
-        status.0.daemon.notices = vec!["port 10405 is held by nginx (pid 7)".into()];
-        status.0.daemon.state = "stopping".into();
+        let mut daemon = w.fake.daemon.lock().unwrap();
+        daemon.notices = vec!["port 10405 is held by nginx (pid 7)".into()];
+        daemon.state = "stopping".into();
     }
     insta::assert_snapshot!(w.all("status"), @r#"
     no programs yet; to add one: supers -s $URL add NAME -- COMMAND
@@ -72,15 +74,13 @@ fn status_of_nothing_and_notices() {
 #[test]
 fn text_of_others_does_no_harm() {
     let w = World::new();
-    let p = ProgramView {
-        state: "STARTING".into(),
-        reason: "\x1b[2Jbad\nline".into(),
-        ..running("网站", "网站", 9, 1)
-    };
-    w.fake.status.lock().unwrap().0.programs = vec![p, running("w", "w", 10, 3600)];
+    let error = StartError { stage: Stage::Exec, errno: 2, text: "\x1b[2Jbad\nline".into() };
+    let state = State::Fatal { cause: Cause::Start(error) };
+    let p = UnitView { state, ..running("网站", "网站", 9, 1) };
+    *w.fake.units.lock().unwrap() = vec![p, running("w", "w", 10, 3600)];
     insta::assert_snapshot!(w.all("status"), @r#"
     NAME  STATE     PID  UPTIME  RESTARTS
-    网站  STARTING  9    1s      0         bad?line
+    网站  FATAL     -    -       0         cannot start: bad?line
     w     RUNNING   10   1h 00m  0
     --- 0
     "#);
@@ -91,7 +91,7 @@ fn status_as_json() {
     let w = World::new();
     let ran = w.run("status --json");
     let back: Vec<ProgramView<'_>> = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(back, w.fake.status.lock().unwrap().0.programs);
+    assert_eq!(back, w.fake.programs());
     assert_eq!(ran.out.lines().count(), 1);
     assert_eq!(w.run("--json status shop:cart").exit, Exit::NotRunning);
     *w.fake.refuse.lock().unwrap() = Some(Refusal::ShuttingDown);

@@ -53,7 +53,7 @@ impl Scope {
 
     /// The same by the ancestor's rules, which let one `%s` without a name pass. It puts the whole table of
     /// names there; who writes `date +%s` wants it to stay.
-    pub(crate) fn as_ancestor(mut self) -> Scope {
+    pub(crate) fn with_lone_s(mut self) -> Scope {
         self.lone_s = true;
         self
     }
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn one_lone_s_passes_for_the_ancestor() {
-        let expand = |text| expand(text, &scope().as_ancestor(), "/etc".into(), "s.k");
+        let expand = |text| expand(text, &scope().with_lone_s(), "/etc".into(), "s.k");
         assert_eq!(expand("date +%s").unwrap(), "date +%s");
         assert!(expand("%s %s").unwrap_err().ends_with("not enough arguments for format string"));
     }

@@ -225,7 +225,7 @@ fn base_scope(req: &Request<'_>) -> Scope {
     let scope = Scope::of_env(&req.env);
     match req.personality {
         Personality::Superd => scope,
-        Personality::Supervisord => scope.as_ancestor(),
+        Personality::Supervisord => scope.with_lone_s(),
     }
 }
 
@@ -242,10 +242,7 @@ fn temporary_folder(req: &Request<'_>) -> BString {
 ///
 /// # Errors
 /// There is an `[include]` without `files`, or its value cannot be expanded.
-pub(crate) fn include_patterns(
-    req: &Request<'_>,
-    doc: &Doc,
-) -> Result<Vec<(Place, PathBuf)>, Fault> {
+pub(crate) fn include_patterns(req: &Request<'_>, doc: &Doc) -> Result<Vec<(Place, PathBuf)>, Fault> {
     let Some(section) = doc.section("include") else { return Ok(Vec::new()) };
     let mut f = super::fields::Fields::new(section, &doc.defaults);
     let scope = base_scope(req).text("host_node_name", req.hostname.as_str());

@@ -42,7 +42,8 @@ pub(super) fn listener(f: &mut Fields<'_>, scope: &Scope) -> Listener {
 fn events(f: &mut Fields<'_>, section: &str, scope: &Scope) -> Vec<event::Kind> {
     let text = f.text("events", scope).unwrap_or_default();
     if text.is_empty() {
-        let fault = Fault::new(&f.place("events"), format!("[{section}] section requires an \"events\" line"));
+        let fault =
+            Fault::new(&f.place("events"), format!("[{section}] section requires an \"events\" line"));
         f.fault(fault.hint("such as events=PROCESS_STATE"));
         return Vec::new();
     }
@@ -132,7 +133,9 @@ fn address(text: &BStr, own: bool, personality: Personality) -> Value<Where> {
     });
     let Some((host, port)) = tcp else { return Err(with("Bad socket format %s", &whole)) };
     if own {
-        return Err("socket_owner and socket_mode params should only be used with a Unix domain socket".into());
+        return Err(
+            "socket_owner and socket_mode params should only be used with a Unix domain socket".into()
+        );
     }
     let port = value::port(port)?;
     Ok(Where::Tcp(if host == "*" { String::new() } else { host.to_string() }, port))

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use supers_core::signal::Signal;
 use supers_core::spec::{
-    Command, Context, Curve, Directory, Env, Listener, Output, RestartPolicy, Retry, SharedSocket, Sink, Spec,
-    StopPolicy, Target, When,
+    Command, Context, Curve, Directory, Env, Listener, Output, RestartPolicy, Retry, SharedSocket, Sink,
+    Spec, StopPolicy, Target, When,
 };
 
 /// More processes of one program are a slip of the finger.

@@ -121,9 +121,8 @@ fn server(
         let path = f.opt("file", scope, |t| socket_path(t, req));
         let auth = auth(req, f, &name, &plain, warnings);
         let owner = f.opt("chown", &plain, |t| value::owner(t, "sockchown", req));
-        let mode = f.get("chmod", &plain, 0o700, |t| {
-            value::octal(t).map_err(|_| format!("Invalid chmod value {t}"))
-        });
+        let mode = f
+            .get("chmod", &plain, 0o700, |t| value::octal(t).map_err(|_| format!("Invalid chmod value {t}")));
         return Some(Server { name, address: Address::Unix { path: path?, mode, owner }, auth });
     }
     let auth = auth(req, f, &name, &plain, warnings);

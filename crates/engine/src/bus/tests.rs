@@ -1,7 +1,7 @@
 use super::*;
 use std::io::{PipeReader, Read, pipe};
 use std::time::Duration;
-use supers_core::event::Channel;
+use supers_core::control::Stream;
 use supers_core::ids::Pid;
 use supers_core::spec::Listener;
 use supers_core::time::Wall;
@@ -62,7 +62,7 @@ impl Stage {
 
     fn log(&mut self, data: Vec<u8>) {
         let who = Who { process: "talk".into(), group: "talk".into() };
-        self.bus.happen(&Happening::Log { who, pid: 7, channel: Channel::Stdout, data });
+        self.bus.happen(&Happening::Log { who, pid: 7, channel: Stream::Stdout, data });
     }
 }
 

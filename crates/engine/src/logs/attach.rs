@@ -8,6 +8,7 @@ use super::ledger::Ledger;
 use super::orders::Cmd;
 use super::sink::Body;
 use super::streams::{Lane, Place, Streams};
+use super::tap::Tap;
 use super::{Inode, Logs, Registry, Shared, SinkId, auto, hash, lock, make_private_folder, rotate};
 use std::ffi::OsStr;
 use std::fs;
@@ -18,11 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
+use supers_core::control::Stream;
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::UnitId;
 use supers_core::spec::{Output, Sink, Target};
 use supers_os::error_text;
 
+const NULL: &str = "/dev/null";
 /// Key of a merged standard error.
 const MERGED: u64 = 1;
 /// How long a start with other targets than before waits for the pump.
@@ -37,6 +40,7 @@ pub(super) struct LaneSetup {
     /// The open target, unless the pump has it already.
     pub(super) fresh: Option<Body>,
     pub(super) strip: bool,
+    pub(super) tap: Option<Tap>,
     pub(super) max_bytes: u64,
     pub(super) backups: u32,
 }
@@ -74,9 +78,39 @@ impl Logs {
         owner: Option<(u32, u32)>,
         make_dirs: bool,
     ) -> Result<Arc<Streams>, StartError> {
+        self.wire(unit, name, output, owner, make_dirs, false)
+    }
+
+    /// The same for an event listener: what it writes to standard output is told as [`LogFact::Heard`].
+    ///
+    /// # Errors
+    /// As [`Logs::attach`].
+    ///
+    /// [`LogFact::Heard`]: super::LogFact::Heard
+    pub fn attach_listener(
+        &self,
+        unit: UnitId,
+        name: &str,
+        output: &Output,
+        owner: Option<(u32, u32)>,
+        make_dirs: bool,
+    ) -> Result<Arc<Streams>, StartError> {
+        self.wire(unit, name, output, owner, make_dirs, true)
+    }
+
+    fn wire(
+        &self,
+        unit: UnitId,
+        name: &str,
+        output: &Output,
+        owner: Option<(u32, u32)>,
+        make_dirs: bool,
+        heard: bool,
+    ) -> Result<Arc<Streams>, StartError> {
         let shared = &*self.shared;
         let _alone = lock(&shared.attaching);
-        let keys = [key(&output.stdout), output.stderr.as_ref().map_or(MERGED, key)];
+        let stderr_key = output.stderr.as_ref().map_or(MERGED, |sink| key(sink, false));
+        let keys = [key(&output.stdout, heard), stderr_key];
         let old = self.streams(unit);
         if let Some(old) = &old
             && old.keys == keys
@@ -92,10 +126,11 @@ impl Logs {
             escaped: fifo::escape(name),
             owner,
             make_dirs,
+            heard,
             old,
             done: [None, None],
         };
-        let lanes = match work.lanes(output, keys) {
+        let lanes = match work.lanes(output) {
             Ok(lanes) => lanes,
             Err(e) => {
                 work.undo();
@@ -124,16 +159,18 @@ struct Work<'a> {
     escaped: String,
     owner: Option<(u32, u32)>,
     make_dirs: bool,
+    /// Standard output is a listener's.
+    heard: bool,
     old: Option<Arc<Streams>>,
     /// What is to be given to the pump, or given back.
     done: [Option<(LaneSetup, Inode)>; 2],
 }
 
 impl Work<'_> {
-    fn lanes(&mut self, output: &Output, keys: [u64; 2]) -> Result<[Lane; 2], StartError> {
-        let stdout = self.lane(0, &output.stdout, keys[0])?;
+    fn lanes(&mut self, output: &Output) -> Result<[Lane; 2], StartError> {
+        let stdout = self.lane(0, &output.stdout)?;
         let stderr = match &output.stderr {
-            Some(sink) => self.lane(1, sink, keys[1])?,
+            Some(sink) => self.lane(1, sink)?,
             None => Lane::Merged,
         };
         Ok([stdout, stderr])
@@ -146,42 +183,58 @@ impl Work<'_> {
         }
     }
 
-    fn lane(&mut self, index: usize, sink: &Sink, key: u64) -> Result<Lane, StartError> {
+    fn lane(&mut self, index: usize, sink: &Sink) -> Result<Lane, StartError> {
+        let stream = if index == 1 { Stream::Stderr } else { Stream::Stdout };
+        let heard = self.heard && index == 0;
+        let tap = Tap::new(sink, stream, auto::process_name(self.name), heard, self.shared.copy);
         let path = match &sink.target {
-            Target::Null => return Ok(Lane::Null),
-            Target::File(path) if path == "/dev/null" => return Ok(Lane::Null),
+            Target::Null => None,
+            Target::File(path) if path == "/dev/null" => None,
             Target::File(path) => Some(PathBuf::from(OsStr::from_bytes(path))),
-            Target::Auto { .. } => self.known_auto(index, key),
-        };
-        let fifo = self.fifo(index)?;
-        let opened = match (&sink.target, path) {
-            (_, Some(path)) => self.open(&path, sink).map_err(|e| failure("open log file", &path, &e))?,
-            (Target::Auto { dir, identifier }, None) => {
-                let dir = PathBuf::from(OsStr::from_bytes(dir));
-                self.open_auto(&dir, identifier, index == 1, sink)
-                    .map_err(|e| failure("make a log file in", &dir, &e))?
+            Target::Auto { dir, identifier } => {
+                let dir = Path::new(OsStr::from_bytes(dir));
+                let path = self.auto_file(dir, identifier, index == 1);
+                Some(path.map_err(|e| failure("make a log file in", dir, &e))?)
             }
-            (Target::Null | Target::File(_), None) => return Ok(Lane::Null),
         };
+        if path.is_none() && tap.is_none() {
+            return Ok(Lane::Null);
+        }
+        let fifo = self.fifo(index)?;
+        let path = path.as_deref();
+        let opened = path
+            .map_or_else(|| self.nowhere(), |path| self.open(path, sink))
+            .map_err(|e| failure("open log file", path.unwrap_or(Path::new(NULL)), &e))?;
+        let told = tap.as_ref().is_some_and(Tap::tells);
         let setup = LaneSetup {
             fifo: Arc::clone(&fifo),
             sink: opened.sink,
             fresh: opened.fresh,
             strip: sink.strip_ansi,
+            tap,
             max_bytes: sink.max_bytes,
             backups: sink.backups,
         };
         self.done[index] = Some((setup, opened.inode));
-        Ok(Lane::Wired { fifo, place: opened.place })
+        Ok(Lane::Wired { fifo, place: opened.place, told })
     }
 
-    /// The name that was made up for this stream at an earlier attach.
-    fn known_auto(&self, index: usize, key: u64) -> Option<PathBuf> {
-        let old = self.old.as_ref().filter(|old| old.keys[index] == key)?;
-        match &old.lanes[index] {
-            Lane::Wired { place: Place::File(ledger), .. } => Some(ledger.path().into()),
-            Lane::Wired { .. } | Lane::Null | Lane::Merged => None,
+    fn auto_file(&self, dir: &Path, identifier: &str, stderr: bool) -> io::Result<PathBuf> {
+        if self.make_dirs {
+            fs::create_dir_all(dir)?;
         }
+        self.shared.auto_file(self.unit, self.name, stderr, dir, identifier)
+    }
+
+    /// The target of text that is told and not kept.
+    fn nowhere(&self) -> io::Result<Opened> {
+        let meta = fs::metadata(NULL)?;
+        let inode = Inode { dev: meta.dev(), ino: meta.ino() };
+        let mut registry = lock(&self.shared.registry);
+        if let Some((sink, place)) = registry.acquire(inode) {
+            return Ok(Opened { sink, place, inode, fresh: None });
+        }
+        Ok(insert(&mut registry, inode, Place::Nowhere, Body::Nowhere(inode)))
     }
 
     fn fifo(&self, index: usize) -> Result<Arc<Fifo>, StartError> {
@@ -251,15 +304,6 @@ impl Work<'_> {
         Err(io::Error::other("it is renamed all the time"))
     }
 
-    fn open_auto(&self, dir: &Path, identifier: &str, stderr: bool, sink: &Sink) -> io::Result<Opened> {
-        if self.make_dirs {
-            fs::create_dir_all(dir)?;
-        }
-        let process = self.name.rsplit(':').next().unwrap_or(self.name);
-        let path = auto::make(dir, process, stderr, identifier, self.unit.0)?;
-        self.regular(&path, sink, 0o600)
-    }
-
     fn device(&self, device: DeviceSink) -> io::Result<Opened> {
         let (inode, _) = file::inode(device.file())?;
         let mut registry = lock(&self.shared.registry);
@@ -272,9 +316,7 @@ impl Work<'_> {
 }
 
 /// The ledger of a file that no unit of this daemon has written to.
-pub(super) fn unattached(shared: &Shared, sink: &Sink) -> Option<Arc<Ledger>> {
-    let Target::File(path) = &sink.target else { return None };
-    let path = Path::new(OsStr::from_bytes(path));
+pub(super) fn unattached(shared: &Shared, path: &Path) -> Option<Arc<Ledger>> {
     let size = match fs::metadata(path) {
         Ok(meta) if !meta.is_file() => return None,
         Ok(meta) => {
@@ -322,13 +364,16 @@ fn own_descriptor(path: &Path) -> Option<usize> {
 }
 
 /// A fingerprint of one stream's settings.
-fn key(sink: &Sink) -> u64 {
+fn key(sink: &Sink, heard: bool) -> u64 {
     let (kind, text, more) = match &sink.target {
         Target::Null => ("null", &b""[..], ""),
         Target::File(path) => ("file", path.as_slice(), ""),
         Target::Auto { dir, identifier } => ("auto", dir.as_slice(), identifier.as_str()),
     };
-    let numbers = format!("{kind}\0{}\0{}\0{}\0{more}\0", sink.max_bytes, sink.backups, sink.strip_ansi);
+    let Sink { target: _, max_bytes, backups, strip_ansi, capture_max, events, syslog } = sink;
+    let numbers = format!(
+        "{kind} {max_bytes} {backups} {strip_ansi} {capture_max} {events} {syslog} {heard}\0{more}\0"
+    );
     let mut bytes = numbers.into_bytes();
     bytes.extend_from_slice(text);
     hash(&bytes)

@@ -1,23 +1,84 @@
 //! Log files that the daemon names itself (supervisor-contract 8, `AUTO`).
 
+use super::{Logs, Shared, hash, lock};
+use bstr::{BString, ByteSlice};
 use std::collections::hash_map::RandomState;
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::hash::BuildHasher;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use supers_core::ids::UnitId;
+use supers_core::spec::{Output, Sink, Target};
+
+/// A file that the daemon named.
+#[derive(Clone)]
+pub(super) struct AutoFile {
+    /// A fingerprint of folder and identifier.
+    key: u64,
+    /// Its name.
+    pub(super) path: PathBuf,
+}
+
+impl Logs {
+    /// Makes a unit's `AUTO` files, as is done when its group is added: they are there before its first
+    /// start. Returns the paths of both log files, empty for none. Blocking.
+    ///
+    /// # Errors
+    /// A file cannot be made. A start then tries again.
+    pub fn prepare(&self, unit: UnitId, name: &str, output: &Output) -> io::Result<[BString; 2]> {
+        let path = |stderr: bool, sink: &Sink| {
+            Ok::<BString, io::Error>(match &sink.target {
+                Target::Null => BString::default(),
+                Target::File(path) => path.clone(),
+                Target::Auto { dir, identifier } => {
+                    let dir = Path::new(OsStr::from_bytes(dir));
+                    let path = self.shared.auto_file(unit, name, stderr, dir, identifier)?;
+                    path.into_os_string().into_vec().into()
+                }
+            })
+        };
+        let stderr = output.stderr.as_ref().map_or_else(|| Ok(BString::default()), |sink| path(true, sink));
+        Ok([path(false, &output.stdout)?, stderr?])
+    }
+}
+
+impl Shared {
+    /// The file of one stream, made when it is asked for first.
+    pub(super) fn auto_file(
+        &self,
+        unit: UnitId,
+        name: &str,
+        stderr: bool,
+        dir: &Path,
+        identifier: &str,
+    ) -> io::Result<PathBuf> {
+        let mut key = dir.as_os_str().as_bytes().to_vec();
+        key.push(0);
+        key.extend_from_slice(identifier.as_bytes());
+        let key = hash(&key);
+        let mut autos = lock(&self.autos);
+        let place = &mut autos.entry(unit).or_default()[usize::from(stderr)];
+        if let Some(known) = place.as_ref().filter(|known| known.key == key) {
+            return Ok(known.path.clone());
+        }
+        let path = make(dir, process_name(name), stderr, identifier, unit.0)?;
+        *place = Some(AutoFile { key, path: path.clone() });
+        Ok(path)
+    }
+}
+
+/// The process' part of a unit's full name.
+pub(super) fn process_name(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
+}
 
 const LETTERS: &[u8; 37] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
 
 /// Makes `<dir>/<process>-<stdout or stderr>---<identifier>-<8 random>.log`, mode 0600.
-pub(super) fn make(
-    dir: &Path,
-    process: &str,
-    stderr: bool,
-    identifier: &str,
-    salt: u32,
-) -> io::Result<PathBuf> {
+fn make(dir: &Path, process: &str, stderr: bool, identifier: &str, salt: u32) -> io::Result<PathBuf> {
     let stream = if stderr { "stderr" } else { "stdout" };
     let process = process.replace('/', "%2F");
     let mut tries = 0;
@@ -53,17 +114,15 @@ pub fn cleanup_auto(dir: &Path, identifier: &str) -> usize {
     stale.filter(|entry| fs::remove_file(entry.path()).is_ok()).count()
 }
 
-/// `.+?---<identifier>-\S+\.log\.?\d{0,4}`, as a whole.
+/// `.+?---<identifier>-\S+\.log\.?\d{0,4}` at the beginning of the name: the rest may be anything, as in
+/// the ancestor.
 fn is_auto(name: &[u8], identifier: &str) -> bool {
-    let Ok(name) = std::str::from_utf8(name) else { return false };
     let marker = format!("---{identifier}-");
-    let Some(at) = name.match_indices(&marker).map(|(at, _)| at).find(|at| *at > 0) else { return false };
-    let rest = &name[at + marker.len()..];
-    let digits = rest.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let stem = &rest[..rest.len() - digits];
-    let stem = stem.strip_suffix('.').unwrap_or(stem);
-    let unique = stem.strip_suffix(".log");
-    digits <= 4 && unique.is_some_and(|u| !u.is_empty() && !u.contains(char::is_whitespace))
+    name.find_iter(&marker).filter(|at| *at > 0).any(|at| {
+        let rest = &name[at + marker.len()..];
+        let word = rest.find_byteset(b" \t\n\r\x0b\x0c").map_or(rest, |end| &rest[..end]);
+        word.get(1..).is_some_and(|w| w.contains_str(".log"))
+    })
 }
 
 #[cfg(test)]
@@ -72,13 +131,18 @@ mod tests {
 
     #[test]
     fn only_our_own_files_are_stale() {
-        for name in ["web-stdout---sv-a1b2c3_d.log", "web-stderr---sv-a1b2c3_d.log.12", "w---sv-x.log1"] {
+        for name in [
+            "web-stdout---sv-a1b2c3_d.log",
+            "web-stderr---sv-a1b2c3_d.log.12",
+            "w---sv-x.log1",
+            "a---sv-b c---sv-d.log",
+            "w---sv-x.log.bak",
+        ] {
             assert!(is_auto(name.as_bytes(), "sv"), "{name}");
         }
         for name in ["---sv-abc.log", "web---other-abc.log", "web---sv-.log", "web---sv-a b.log", "web.log"] {
             assert!(!is_auto(name.as_bytes(), "sv"), "{name}");
         }
-        assert!(!is_auto(b"web---sv-abc.log.12345", "sv"));
     }
 
     #[test]

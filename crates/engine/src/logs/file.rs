@@ -118,6 +118,11 @@ impl FileSink {
 
     /// Opens the file by its name again (deleted, or renamed by somebody who then asked for this).
     pub(super) fn reopen(&mut self, tools: &mut Tools) -> io::Result<Checked> {
+        self.open_again(tools, true)
+    }
+
+    /// `moved`: somebody else may have renumbered the backups.
+    fn open_again(&mut self, tools: &mut Tools, moved: bool) -> io::Result<Checked> {
         let path = self.ledger.path();
         let file = open(path, self.mode).or_else(|e| match (e.kind(), path.parent()) {
             (io::ErrorKind::NotFound, Some(folder)) => {
@@ -137,7 +142,7 @@ impl FileSink {
         if let Some(other) = registry.find(inode) {
             return Ok(Checked::Taken(other));
         }
-        self.adopt(&mut registry, file, inode, meta.len(), true);
+        self.adopt(&mut registry, file, inode, meta.len(), moved);
         Ok(Checked::Ready)
     }
 
@@ -145,13 +150,13 @@ impl FileSink {
     pub(super) fn clear(&mut self, tools: &mut Tools) -> io::Result<Checked> {
         match fs::remove_file(self.ledger.path()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => self.reopen(tools),
+            _ => self.open_again(tools, false),
         }
     }
 
-    fn adopt(&mut self, registry: &mut Registry, file: File, inode: Inode, size: u64, replaced: bool) {
+    fn adopt(&mut self, registry: &mut Registry, file: File, inode: Inode, size: u64, moved: bool) {
         registry.rekey(self.inode, inode);
-        self.ledger.rebase(registry, size, replaced);
+        self.ledger.rebase(registry, size, moved);
         self.file = file;
         self.inode = inode;
         self.pos = size;

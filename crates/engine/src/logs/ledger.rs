@@ -87,6 +87,11 @@ impl Ledger {
     /// The file in use is another one now, of `size` bytes, whose end is the log's end; or it was cut to
     /// that size.
     pub(super) fn rebase(&self, _held: &Registry, size: u64, replaced: bool) {
+        self.rebase_own(size, replaced);
+    }
+
+    /// The same for a file that is in no registry.
+    pub(super) fn rebase_own(&self, size: u64, replaced: bool) {
         let end = self.end();
         let mut pieces = self.pieces();
         if replaced {

@@ -7,6 +7,10 @@
 //! write (`device`, `ansi`). Readers see one endless stream with offsets that survive rotation
 //! (`reader`).
 //!
+//! A stream whose text is wanted elsewhere too (events, capture, a listener's answers, syslog, the main
+//! log at level debug) has a *tap* (`tap`, `capture`) and goes by read and write; what is found is told as
+//! facts, or sent to syslog (`syslog`). When the engine is behind, such a stream is left alone.
+//!
 //! Streams that name the same file share one sink. Their lines are kept whole as far as can be: half a
 //! line waits a few milliseconds for its rest.
 //!
@@ -15,17 +19,21 @@
 //! *Must never:* make a program wait for another program's target; lose or reorder a byte over a
 //! rotation; wake up while nothing is written.
 //!
-//! *Tested* with real FIFOs and numbered lines (`tests.rs`, `rotate_tests.rs`).
+//! *Tested* with real FIFOs and numbered lines (`tests.rs`, `rotate_tests.rs`, `tap_tests.rs`,
+//! `access_tests.rs`).
 //!
 //! Queues: commands (bounded by the callers: a unit has at most one attach, drain, clear or detach
 //! under way); facts (`FACTS`, what does not fit waits in order, counted in
-//! `Logs::deferred_facts`); deleted backups waiting to be freed (`undertaker`; freed in line when
+//! `Logs::deferred_facts`; the text in them is bounded by `TEXT`); deleted backups waiting to be freed (`undertaker`; freed in line when
 //! full); bytes for a device that does not take them (one read, then the FIFO is left alone).
 
+mod access;
 mod ansi;
 mod attach;
 mod auto;
+mod capture;
 mod device;
+mod fact;
 mod fifo;
 mod file;
 mod ledger;
@@ -37,26 +45,38 @@ mod rotate;
 mod sink;
 mod streams;
 mod sys;
+mod syslog;
+mod tap;
+mod telling;
 mod turn;
 mod undertaker;
 
 #[cfg(test)]
+mod access_tests;
+#[cfg(test)]
 mod rotate_tests;
+#[cfg(test)]
+mod tap_tests;
 #[cfg(test)]
 mod tests;
 
+pub use access::{MAX_PIECE, read_file};
 pub use auto::cleanup_auto;
+pub use fact::{LogFact, TEXT, Text};
 pub use reader::{LogReader, tail_of};
 pub use streams::Streams;
+pub use syslog::SyslogConfig;
 
+use auto::AutoFile;
 use ledger::Ledger;
+use mainlog::{Level, MainLog};
 use orders::Cmd;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use streams::{Lane, Place};
@@ -69,7 +89,6 @@ use tokio::sync::{mpsc, oneshot};
 pub const FACTS: usize = 256;
 
 /// What the logs thread needs to know.
-#[derive(Debug)]
 pub struct LogsConfig {
     /// The FIFOs lie in `fifo` below it.
     pub runtime_dir: PathBuf,
@@ -77,36 +96,17 @@ pub struct LogsConfig {
     pub stdout: OwnedFd,
     /// The daemon's own standard error, for the target `/dev/stderr`.
     pub stderr: OwnedFd,
+    /// The daemon's own log: takes a copy of all output when its level is debug or lower.
+    pub main: Option<MainLog>,
+    /// For `stdout_syslog` and `stderr_syslog`.
+    pub syslog: SyslogConfig,
 }
 
-/// What the logs thread reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogFact {
-    /// Everything that had been written when [`Logs::drain`] was called is in its target, or the time
-    /// for it is over.
-    Drained {
-        /// The unit.
-        unit: UnitId,
-        /// As given.
-        run: RunId,
-    },
-    /// Output cannot be stored. It waits in the FIFO, and then the program waits (a target that
-    /// is gone for good, such as a closed terminal, drops it instead). Said once a spell.
-    Trouble {
-        /// The unit that met it first.
-        unit: UnitId,
-        /// The target.
-        path: PathBuf,
-        /// The system's words.
-        error: String,
-    },
-    /// The trouble is over.
-    Recovered {
-        /// The unit of the trouble.
-        unit: UnitId,
-        /// The target.
-        path: PathBuf,
-    },
+impl LogsConfig {
+    /// With the usual syslog, and no copy of output in the main log.
+    pub fn new(runtime_dir: PathBuf, stdout: OwnedFd, stderr: OwnedFd) -> LogsConfig {
+        LogsConfig { runtime_dir, stdout, stderr, main: None, syslog: SyslogConfig::default() }
+    }
 }
 
 /// A handle to the logs thread; cheap to clone.
@@ -138,12 +138,21 @@ struct Shared {
     /// One attach at a time.
     attaching: Mutex<()>,
     units: Mutex<HashMap<UnitId, Arc<Streams>>>,
+    /// The files that the daemon named itself, by unit and stream.
+    autos: Mutex<HashMap<UnitId, [Option<AutoFile>; 2]>>,
     registry: Mutex<Registry>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// The thread has ended.
     ended: AtomicBool,
     dropped: AtomicU64,
     deferred: AtomicU64,
+    syslog_dropped: AtomicU64,
+    /// Bytes of text on their way to the engine.
+    text: AtomicUsize,
+    /// Some stream waits until there are fewer.
+    starving: AtomicBool,
+    /// Output is copied to the main log.
+    copy: bool,
 }
 
 /// Which file is written by which sink: one sink an inode, shared by all streams that name it. Locked
@@ -226,6 +235,10 @@ struct Tools {
     scratch: Vec<u8>,
     /// For bytes on their way through our hands; likewise.
     copy: Vec<u8>,
+    /// Text for a target, out of a tap.
+    text: Vec<u8>,
+    /// What the taps of this turn found; passed on by the pump after it.
+    news: Vec<tap::News>,
     /// A pipe to look ahead with, made when first needed.
     peek: Option<(File, File)>,
     undertaker: undertaker::Undertaker,
@@ -241,6 +254,8 @@ impl Tools {
             shared,
             scratch: Vec::new(),
             copy: Vec::new(),
+            text: Vec::new(),
+            news: Vec::new(),
             peek: None,
             undertaker: undertaker::Undertaker::default(),
             complaint: None,
@@ -264,22 +279,29 @@ pub fn start(config: LogsConfig) -> io::Result<(Logs, mpsc::Receiver<LogFact>)> 
         bell: sys::Bell::new()?,
         attaching: Mutex::default(),
         units: Mutex::default(),
+        autos: Mutex::default(),
         registry: Mutex::default(),
         thread: Mutex::default(),
         ended: AtomicBool::new(false),
         dropped: AtomicU64::new(0),
         deferred: AtomicU64::new(0),
+        syslog_dropped: AtomicU64::new(0),
+        text: AtomicUsize::new(0),
+        starving: AtomicBool::new(false),
+        copy: config.main.as_ref().is_some_and(|main| main.enabled(Level::Debug)),
     });
     let (facts, receiver) = mpsc::channel(FACTS);
-    let thread = pump::spawn(Arc::clone(&shared), facts)?;
+    let outside = pump::Outside { main: config.main, syslog: syslog::Syslog::new(config.syslog) };
+    let thread = pump::spawn(Arc::clone(&shared), facts, outside)?;
     *lock(&shared.thread) = Some(thread);
     Ok((Logs { shared }, receiver))
 }
 
 impl Logs {
     /// The unit is removed: what it has written is stored, then its FIFOs and files are closed. Their
-    /// names are gone when this returns, so a new unit of the same name gets new ones.
+    /// names are gone when this returns, so a new unit of the same name gets new ones. Log files stay.
     pub fn detach(&self, unit: UnitId) {
+        lock(&self.shared.autos).remove(&unit);
         let Some(streams) = lock(&self.shared.units).remove(&unit) else { return };
         self.shared.unlink(&streams);
         self.shared.send(Cmd::Detach(unit));
@@ -297,8 +319,8 @@ impl Logs {
         self.shared.send(Cmd::Reopen);
     }
 
-    /// Deletes a unit's log file and makes it again; backups stay (supervisor-contract 8). The receiver
-    /// gets `NotFound` when the stream has no file.
+    /// Deletes a unit's log file and makes it again; backups stay (supervisor-contract 8). Nothing is done
+    /// for a unit that never ran. The receiver gets `NotFound` when the stream has no file.
     pub fn clear(&self, unit: UnitId, stream: Stream) -> oneshot::Receiver<io::Result<()>> {
         let (answer, receiver) = oneshot::channel();
         self.shared.send(Cmd::Clear(unit, stream, answer));
@@ -311,11 +333,8 @@ impl Logs {
         if let Some(streams) = self.streams(unit) {
             return streams.reader(stream);
         }
-        let sink = match stream {
-            Stream::Stdout => &output.stdout,
-            Stream::Stderr => output.stderr.as_ref().unwrap_or(&output.stdout),
-        };
-        attach::unattached(&self.shared, sink).map(LogReader)
+        let path = self.file_of(unit, output, stream)?;
+        attach::unattached(&self.shared, &path).map(LogReader)
     }
 
     /// The streams of a unit that was attached.
@@ -343,6 +362,11 @@ impl Logs {
     /// Bytes that were dropped because their target is gone for good.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Lines that syslog did not take.
+    pub fn syslog_dropped(&self) -> u64 {
+        self.shared.syslog_dropped.load(Ordering::Relaxed)
     }
 
     /// Facts that had to wait because the engine was behind.

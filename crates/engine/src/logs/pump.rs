@@ -5,8 +5,11 @@
 //! takes nothing). With no stream hot or cooling and no trouble there is no timer: the thread sleeps.
 
 use super::fifo::Fifo;
+use super::mainlog::MainLog;
 use super::orders::Drain;
 use super::sink::{Body, Sink, Stuck};
+use super::syslog::Syslog;
+use super::tap::Tap;
 use super::turn::{End, turn};
 use super::{LogFact, Shared, SinkId, Tools, lock};
 use crate::clock;
@@ -39,6 +42,10 @@ pub(super) struct LaneState {
     pub(super) unit: UnitId,
     pub(super) sink: SinkId,
     pub(super) strip: bool,
+    /// Who wants its text.
+    pub(super) tap: Option<Box<Tap>>,
+    /// It is left alone until the engine has caught up.
+    pub(super) starving: bool,
     pub(super) phase: Phase,
     /// What the pipe can hold.
     pub(super) capacity: u64,
@@ -48,6 +55,13 @@ pub(super) struct LaneState {
     pub(super) waited: bool,
     /// Bytes that ever left the FIFO.
     pub(super) moved: u64,
+}
+
+impl LaneState {
+    /// Some text that was read is neither stored nor told.
+    pub(super) fn holds(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.holds())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,18 +83,29 @@ pub(super) struct Turn {
     partial: bool,
 }
 
+/// Where text goes besides its target and the engine.
+pub(super) struct Outside {
+    /// The main log.
+    pub(super) main: Option<MainLog>,
+    /// The local syslog.
+    pub(super) syslog: Syslog,
+}
+
 pub(super) struct Pump {
     pub(super) tools: Tools,
+    pub(super) outside: Outside,
     pub(super) epoll: Epoll,
     events: [Event; 64],
     facts: mpsc::Sender<LogFact>,
+    /// Some stream is starving.
+    pub(super) starved: bool,
     /// Facts that did not fit.
-    late: VecDeque<LogFact>,
+    pub(super) late: VecDeque<LogFact>,
     pub(super) lanes: Vec<Option<LaneState>>,
     pub(super) free: Vec<u32>,
     pub(super) sinks: Vec<Option<Sink>>,
     pub(super) units: HashMap<UnitId, [u32; 2]>,
-    hot: VecDeque<u32>,
+    pub(super) hot: VecDeque<u32>,
     pub(super) cooling: VecDeque<(Mono, u32)>,
     /// Sinks that are to be tried again.
     retries: Vec<SinkId>,
@@ -90,13 +115,19 @@ pub(super) struct Pump {
 }
 
 /// Starts the thread. No runtime in it: one epoll and one clock are all it waits for.
-pub(super) fn spawn(shared: Arc<Shared>, facts: mpsc::Sender<LogFact>) -> io::Result<JoinHandle<()>> {
+pub(super) fn spawn(
+    shared: Arc<Shared>,
+    facts: mpsc::Sender<LogFact>,
+    outside: Outside,
+) -> io::Result<JoinHandle<()>> {
     let epoll = Epoll::new()?;
     epoll.add(shared.bell.as_fd(), BELL, Interest::Read)?;
     let pump = Pump {
         epoll,
         events: [Event::default(); 64],
         tools: Tools::new(shared),
+        outside,
+        starved: false,
         facts,
         late: VecDeque::new(),
         lanes: Vec::new(),
@@ -131,11 +162,17 @@ impl Pump {
             self.round();
             self.finish_drains();
             self.tell_late();
+            self.feed();
         }
         // From here on nobody is promised an answer; who was promised one gets it.
         self.tools.shared.ended.store(true, Ordering::Release);
         self.obey();
         for fact in std::mem::take(&mut self.late) {
+            match &fact {
+                LogFact::Drained { .. } | LogFact::Trouble { .. } | LogFact::Recovered { .. } => {}
+                // All units are removed: nobody wants their words any more.
+                LogFact::Output { .. } | LogFact::Captured { .. } | LogFact::Heard { .. } => continue,
+            }
             // Nobody listens any more: then nobody waits either.
             if self.facts.blocking_send(fact).is_err() {
                 break;
@@ -239,7 +276,9 @@ impl Pump {
             self.hot.push_back(id);
             return;
         }
-        let asleep = turn.moved == 0
+        // A listener's answer is waited for: its stream does not cool.
+        let urgent = lane.tap.as_ref().is_some_and(|tap| tap.heard);
+        let asleep = (turn.moved == 0 || urgent)
             && !turn.partial
             && self.epoll.modify(lane.fifo.as_fd(), u64::from(id), Interest::ReadOnce).is_ok();
         if asleep {
@@ -253,6 +292,9 @@ impl Pump {
     /// Moves what a stream holds, as far as one turn goes.
     pub(super) fn turn(&mut self, id: u32, everything: bool) -> Turn {
         let mut result = Turn::default();
+        if self.starves(id) {
+            return result;
+        }
         let Some(lane) = self.lanes.get_mut(id as usize).and_then(Option::as_mut) else { return result };
         let Some(sink) = self.sinks.get_mut(lane.sink as usize).and_then(Option::as_mut) else {
             return result;
@@ -270,6 +312,7 @@ impl Pump {
             End::Stuck { held, .. } => moved > held.len(),
             End::Partial | End::Gone { .. } | End::Taken(_) => false,
         };
+        self.pass_on(id);
         self.news(unit, sink, stored);
         match end {
             End::Done => {}
@@ -325,7 +368,7 @@ impl Pump {
     }
 
     /// The target takes nothing: its streams wait.
-    fn stop(&mut self, id: u32, unit: UnitId, sink_id: SinkId, error: &io::Error, held: Vec<u8>) {
+    pub(super) fn stop(&mut self, id: u32, unit: UnitId, sink_id: SinkId, error: &io::Error, held: Vec<u8>) {
         let now = self.now;
         if let Some(lane) = self.lane(id) {
             lane.phase = Phase::Waiting;
@@ -378,8 +421,8 @@ impl Pump {
             if let Some(lane) = lane
                 && lane.sink == id
             {
-                lane.fifo.busy.store(false, Ordering::SeqCst);
-                if lane.phase == Phase::Waiting {
+                lane.fifo.busy.store(lane.holds(), Ordering::SeqCst);
+                if lane.phase == Phase::Waiting && !lane.starving {
                     lane.phase = Phase::Hot;
                     self.hot.push_back(index as u32);
                 }
@@ -439,9 +482,13 @@ impl Pump {
     }
 
     fn tell_late(&mut self) {
-        for fact in std::mem::take(&mut self.late) {
+        while let Some(fact) = self.late.pop_front() {
             match self.facts.try_send(fact) {
-                Err(mpsc::error::TrySendError::Full(fact)) => self.late.push_back(fact),
+                Err(mpsc::error::TrySendError::Full(fact)) => {
+                    // Not one more: the engine may make room for it meanwhile, and the order is kept.
+                    self.late.push_front(fact);
+                    return;
+                }
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
         }

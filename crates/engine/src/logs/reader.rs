@@ -155,7 +155,7 @@ fn lines(bytes: &[u8], n: usize) -> Vec<String> {
 }
 
 /// Fills a buffer from `at`, as far as the file goes.
-fn read_at(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
+pub(super) fn read_at(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     let mut have = 0;
     while have < len {

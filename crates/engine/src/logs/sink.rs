@@ -19,6 +19,8 @@ pub(super) enum Body {
     File(FileSink),
     /// By write.
     Device(DeviceSink),
+    /// Nothing is kept; the inode of /dev/null.
+    Nowhere(Inode),
 }
 
 /// A target of one or several streams.
@@ -63,6 +65,7 @@ impl Sink {
         match &self.body {
             Body::File(file) => file.ledger().path().into(),
             Body::Device(device) => device.path().as_ref().clone(),
+            Body::Nowhere(_) => "/dev/null".into(),
         }
     }
 
@@ -71,6 +74,7 @@ impl Sink {
         match &self.body {
             Body::File(file) => Some(file.inode()),
             Body::Device(device) => super::file::inode(device.file()).ok().map(|(inode, _)| inode),
+            Body::Nowhere(inode) => Some(*inode),
         }
     }
 
@@ -79,6 +83,7 @@ impl Sink {
         match &mut self.body {
             Body::File(file) => file.write(bytes, tools),
             Body::Device(device) => device.write(bytes),
+            Body::Nowhere(_) => (bytes.len(), Ok(())),
         }
     }
 
@@ -86,7 +91,7 @@ impl Sink {
     pub(super) fn check(&mut self, tools: &mut Tools) -> io::Result<Checked> {
         match &mut self.body {
             Body::File(file) => file.check(tools),
-            Body::Device(_) => Ok(Checked::Ready),
+            Body::Device(_) | Body::Nowhere(_) => Ok(Checked::Ready),
         }
     }
 

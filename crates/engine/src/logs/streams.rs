@@ -30,7 +30,12 @@ pub(super) enum Lane {
     /// Standard error that goes where standard output goes.
     Merged,
     /// Through a FIFO.
-    Wired { fifo: Arc<Fifo>, place: Place },
+    Wired {
+        fifo: Arc<Fifo>,
+        place: Place,
+        /// Facts come of what is written.
+        told: bool,
+    },
 }
 
 /// What a stream ends in.
@@ -40,6 +45,8 @@ pub(super) enum Place {
     File(Arc<Ledger>),
     /// Something that cannot be read back.
     Device(Arc<PathBuf>),
+    /// The text is only told.
+    Nowhere,
 }
 
 impl Streams {
@@ -58,10 +65,10 @@ impl Streams {
         }
     }
 
-    /// Output was written that is not in its target yet.
+    /// Output was written that is not in its target yet, or the engine may not have been told yet.
     pub fn pending(&self) -> bool {
         self.lanes.iter().any(|lane| match lane {
-            Lane::Wired { fifo, .. } => fifo.pending(),
+            Lane::Wired { fifo, told, .. } => *told || fifo.pending(),
             Lane::Null | Lane::Merged => false,
         })
     }
@@ -71,6 +78,7 @@ impl Streams {
         match self.place(stream)? {
             Place::File(ledger) => Some(ledger.path().into()),
             Place::Device(path) => Some(path.as_ref().clone()),
+            Place::Nowhere => None,
         }
     }
 
@@ -78,7 +86,7 @@ impl Streams {
     pub fn reader(&self, stream: Stream) -> Option<LogReader> {
         match self.place(stream)? {
             Place::File(ledger) => Some(LogReader(Arc::clone(ledger))),
-            Place::Device(_) => None,
+            Place::Device(_) | Place::Nowhere => None,
         }
     }
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 pub(super) struct Rig {
     pub(super) dir: TempDir,
     pub(super) logs: Logs,
-    facts: mpsc::Receiver<LogFact>,
+    pub(super) facts: mpsc::Receiver<LogFact>,
     runs: u64,
 }
 
@@ -40,7 +40,7 @@ impl Rig {
     pub(super) fn new() -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let null = || File::options().read(true).write(true).open("/dev/null").unwrap().into();
-        let config = LogsConfig { runtime_dir: dir.path().join("run"), stdout: null(), stderr: null() };
+        let config = LogsConfig::new(dir.path().join("run"), null(), null());
         let (logs, facts) = start(config).unwrap();
         Rig { dir, logs, facts, runs: 0 }
     }
@@ -83,11 +83,11 @@ impl Drop for Rig {
 }
 
 /// Writes one chunk as a program would.
-fn say(streams: &Streams, text: &str) {
+pub(super) fn say(streams: &Streams, text: &str) {
     File::from(streams.stdout_writer().unwrap()).write_all(text.as_bytes()).unwrap();
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
@@ -516,7 +516,7 @@ fn the_daemons_own_output_is_a_target() {
     let dir = tempfile::tempdir().unwrap();
     let (mut read, write) = sys::pipe().unwrap();
     let null = File::options().write(true).open("/dev/null").unwrap();
-    let config = LogsConfig { runtime_dir: dir.path().into(), stdout: write.into(), stderr: null.into() };
+    let config = LogsConfig::new(dir.path().into(), write.into(), null.into());
     let (logs, facts) = start(config).unwrap();
     let mut rig = Rig { dir, logs, facts, runs: 0 };
     let streams = rig.attach(1, &to_file(Path::new("/dev/stdout"), 0, 0));

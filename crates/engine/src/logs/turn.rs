@@ -6,6 +6,7 @@ use super::sink::{Body, Sink};
 use super::{SinkId, Tools, ansi, sys};
 use bstr::ByteSlice;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Most bytes that one stream moves before the next one has its turn.
@@ -32,7 +33,12 @@ pub(super) enum End {
 
 /// Moves what a FIFO holds. Returns how many bytes left it. Where several streams share the target a
 /// turn ends with a line end if it can, unless `everything` is asked for.
-pub(super) fn turn(lane: &LaneState, sink: &mut Sink, everything: bool, tools: &mut Tools) -> (usize, End) {
+pub(super) fn turn(
+    lane: &mut LaneState,
+    sink: &mut Sink,
+    everything: bool,
+    tools: &mut Tools,
+) -> (usize, End) {
     let stuck = |error| (0, End::Stuck { error, held: Vec::new() });
     let there = usize::try_from(lane.fifo.waiting()).unwrap_or(BUDGET);
     if there == 0 {
@@ -43,9 +49,10 @@ pub(super) fn turn(lane: &LaneState, sink: &mut Sink, everything: bool, tools: &
         Ok(Checked::Taken(other)) => return (0, End::Taken(other)),
         Err(error) => return stuck(error),
     }
-    let mut most = BUDGET;
+    // What is told is told in small pieces, so that it can wait in the FIFO.
+    let mut most = if lane.tap.is_some() { COPY } else { BUDGET };
     let mut goal = there.min(most);
-    if sink.users > 1 && !everything {
+    if sink.users > 1 && !everything && !matches!(sink.body, Body::Nowhere(_)) {
         most = COPY;
         goal = match whole_lines(lane, there, tools) {
             Ok(0) => return (0, End::Partial),
@@ -63,9 +70,10 @@ pub(super) fn turn(lane: &LaneState, sink: &mut Sink, everything: bool, tools: &
     }
 }
 
-fn by_splice_or_copy(lane: &LaneState, sink: &mut Sink, goal: usize, tools: &mut Tools) -> (usize, End) {
+fn by_splice_or_copy(lane: &mut LaneState, sink: &mut Sink, goal: usize, tools: &mut Tools) -> (usize, End) {
     if let Body::File(file) = &mut sink.body
         && !lane.strip
+        && lane.tap.is_none()
     {
         match by_splice(lane, file, goal, tools) {
             // A file system that cannot splice; seen with odd ones only.
@@ -138,16 +146,16 @@ fn look_ahead<'a>(lane: &LaneState, len: usize, tools: &'a mut Tools) -> io::Res
     Ok(bytes)
 }
 
-fn by_copy(lane: &LaneState, sink: &mut Sink, goal: usize, tools: &mut Tools) -> (usize, End) {
-    let busy = &lane.fifo.busy;
+fn by_copy(lane: &mut LaneState, sink: &mut Sink, goal: usize, tools: &mut Tools) -> (usize, End) {
+    let fifo = Arc::clone(&lane.fifo);
     let mut bytes = std::mem::take(&mut tools.copy);
     bytes.resize(COPY, 0);
     let mut moved = 0;
     let mut end = End::Done;
     while moved < goal {
         // Before the read: a byte is always either in the pipe or announced.
-        busy.store(true, Ordering::SeqCst);
-        let n = match lane.fifo.file().read(&mut bytes[..COPY.min(goal - moved)]) {
+        fifo.busy.store(true, Ordering::SeqCst);
+        let n = match fifo.file().read(&mut bytes[..COPY.min(goal - moved)]) {
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
@@ -157,22 +165,36 @@ fn by_copy(lane: &LaneState, sink: &mut Sink, goal: usize, tools: &mut Tools) ->
             }
         };
         moved += n;
-        let len = if lane.strip { ansi::strip(&mut bytes[..n]) } else { n };
-        match sink.write(&bytes[..len], tools) {
-            (_, Ok(())) => {}
-            (done, Err(error)) if sink.gone(&error) => {
-                end = End::Gone { error, lost: len - done };
-                break;
+        let mut text = std::mem::take(&mut tools.text);
+        text.clear();
+        let out = match &mut lane.tap {
+            Some(tap) => {
+                tap.take(&bytes[..n], &mut text, &mut tools.news);
+                &text[..]
             }
-            (done, Err(error)) => {
-                end = End::Stuck { error, held: bytes[done..len].to_vec() };
-                break;
+            None if lane.strip => {
+                let len = ansi::strip(&mut bytes[..n]);
+                &bytes[..len]
             }
+            None => &bytes[..n],
+        };
+        let (done, result) = sink.write(out, tools);
+        let rest = &out[done..];
+        let failed = match result {
+            Ok(()) => None,
+            Err(error) if sink.gone(&error) => Some(End::Gone { error, lost: rest.len() }),
+            Err(error) => Some(End::Stuck { error, held: rest.to_vec() }),
+        };
+        tools.text = text;
+        if let Some(failed) = failed {
+            end = failed;
+            break;
         }
     }
     // What is held stays announced until the target takes it.
-    if !matches!(&end, End::Stuck { held, .. } if !held.is_empty()) {
-        busy.store(false, Ordering::SeqCst);
+    let held = matches!(&end, End::Stuck { held, .. } if !held.is_empty());
+    if !held && !lane.holds() {
+        fifo.busy.store(false, Ordering::SeqCst);
     }
     tools.copy = bytes;
     (moved, end)
