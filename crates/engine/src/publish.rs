@@ -61,7 +61,7 @@ pub(crate) fn publish(board: &Board, fleet: &mut Fleet, extra: &Extra<'_>) -> BT
     board.write(Snapshot {
         turn: old.turn + 1,
         chunks,
-        groups: old.groups.clone(),
+        groups: extra.groups.clone(),
         stopping: fleet.is_stopping(),
     });
     dirty
