@@ -243,9 +243,38 @@ fn a_unit_in_full() {
     );
     proven(&out).unwrap();
     let warnings: Vec<String> = out.findings.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(world.short(&warnings.join("\n")), @"");
+    insta::assert_snapshot!(world.short(&warnings.join("\n")), @r#"
+    s.conf:1:1: warning: not about a program, and not converted: [supervisord] [unix_http_server]
+      hint: keep them in superd.conf beside the units
+    s.conf:16:1: warning: environment: %(ENV_HOME)s is replaced by the value it has here and now
+    "#);
     let text = out.pieces[0].text.lines().filter(|l| !l.starts_with("# Not")).collect::<Vec<_>>().join("\n");
-    insta::assert_snapshot!(world.short(&text), @"");
+    insta::assert_snapshot!(world.short(&text), @r#"
+    # Converted by `supers convert` from web in s.conf:5.
+
+    [Unit]
+    Description=web
+    StartLimitIntervalSec=4
+    StartLimitBurst=4
+
+    [Service]
+    ExecStart=:/usr/bin/gunicorn app:app --bind 0.0.0.0:80 "--fmt=%%(h)s $x"
+    Restart=always
+    SuccessExitStatus=2
+    RestartSec=0
+    KillSignal=SIGQUIT
+    TimeoutStopSec=10
+    User=www-data
+    WorkingDirectory=/srv/web
+    Environment="A=1 2"
+    Environment="HOME=/root"
+    Environment="TZ=UTC"
+    IgnoreSIGPIPE=no
+    StandardOutput=append:/tmp/web.log
+
+    [Install]
+    WantedBy=default.target
+    "#);
 }
 
 #[test]
@@ -258,7 +287,24 @@ fn a_program_in_full() {
     );
     proven(&out).unwrap();
     let text = out.pieces[0].text.lines().filter(|l| !l.starts_with("; Not")).collect::<Vec<_>>().join("\n");
-    insta::assert_snapshot!(world.short(&text), @"");
+    insta::assert_snapshot!(world.short(&text), @r#"
+    ; Converted by `supers convert` from app in app.service:4.
+    ; Of the original: not applied yet, the unit runs without: PrivateTmp
+    ; Description: My app
+    ; WantedBy: multi-user.target
+    ; Alias, lost: other
+    [program:app]
+    command=/usr/bin/app -x 'a ''; b' $HOME
+    startsecs=0
+    stopwaitsecs=90
+    killasgroup=true
+    user=www-data
+    directory=/
+    umask=022
+    environment=A="x y"
+    stdout_logfile=NONE
+    redirect_stderr=true
+    "#);
 }
 
 #[test]

@@ -310,7 +310,23 @@ fn what_people_read() {
          stopsignal=TERM INT\nexitcodes=none\n[program:x]\ncommand=50%\nexitcodes=0\n",
     )]);
     let all: Vec<String> = diagnoses(&world).iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(world.short(&all.join("\n")), @"");
+    insta::assert_snapshot!(world.short(&all.join("\n")), @r#"
+    s.conf:2: [supers] warning: superd stays in the foreground whatever `nodaemon` says, unless it is started with -d or as supervisord
+      hint: start it with -d
+    s.conf:2: [go] warning: `nodaemon` in [supervisord] is not read
+    s.conf:4: [supervisor,supers] warning: `command`: a blank before `;` or `#` begins a comment, inside quotes too: the value ends there
+      hint: write the sign without a blank before it, for example outside the quotes: 'a '';b'
+    s.conf:5: [supervisor,supers] error: supervisor does not start, supers refuses the program: Invalid user name nobody-here
+    s.conf:5: [supervisor,supers] warning: `user=nobody-here` changes neither HOME nor USER: the program sees those of the daemon; Go sets them, and a PATH of its own
+      hint: set HOME and USER in environment
+    s.conf:6: [supervisor,go,supers] warning: `autorestrat` in [program:web] is no key that anybody reads
+      hint: did you mean `autorestart`?
+    s.conf:7: [supervisor,supers] error: `stopsignal=TERM INT`: only the Go port takes several signals
+      hint: name one
+    s.conf:8: [supervisor,supers] error: supervisor does not start, supers refuses the program: not a valid list of exit codes: 'none'
+    s.conf:10: [supervisor,supers] error: supervisor does not start, supers refuses the program: Format string '50%' for 'program:x.command' is badly formatted: incomplete format
+      hint: write %% for a percent sign
+    "#);
 }
 
 #[test]

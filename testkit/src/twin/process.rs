@@ -24,7 +24,11 @@ impl Running {
     /// Starts it; standard output and error go to `BASE.stdout` and `BASE.stderr`.
     pub(crate) fn start(mut command: Command, base: &Path, stdin: Stdio) -> Result<Running, String> {
         let (stdout, stderr) = (base.with_extension("stdout"), base.with_extension("stderr"));
-        let open = |path: &Path| File::create(path).map_err(|e| format!("{}: {e}", path.display()));
+        // Appended, because a child may write to the same file by another descriptor (/dev/stdout).
+        let open = |path: &Path| {
+            let file = File::options().create(true).append(true).open(path);
+            file.map_err(|e| format!("{}: {e}", path.display()))
+        };
         command.stdin(stdin).stdout(open(&stdout)?).stderr(open(&stderr)?);
         let child = command.spawn().map_err(|e| format!("{}: {e}", command.get_program().display()))?;
         Ok(Running { child, stdout, stderr, code: None })

@@ -79,9 +79,9 @@ fn text_of_others_does_no_harm() {
     let p = UnitView { state, ..running("网站", "网站", 9, 1) };
     *w.fake.units.lock().unwrap() = vec![p, running("w", "w", 10, 3600)];
     insta::assert_snapshot!(w.all("status"), @r#"
-    NAME  STATE     PID  UPTIME  RESTARTS
-    网站  FATAL     -    -       0         cannot start: bad?line
-    w     RUNNING   10   1h 00m  0
+    NAME  STATE    PID  UPTIME  RESTARTS
+    w     RUNNING  10   1h 00m  0
+    网站  FATAL    -    -       0         cannot start: bad?line → supers -s $URL start 网站
     --- 0
     "#);
 }
@@ -95,11 +95,11 @@ fn status_as_json() {
     assert_eq!(ran.out.lines().count(), 1);
     assert_eq!(w.run("--json status shop:cart").exit, Exit::NotRunning);
     *w.fake.refuse.lock().unwrap() = Some(Refusal::ShuttingDown);
-    insta::assert_snapshot!(w.all("--json status"), @r#"
+    insta::assert_snapshot!(w.all("--json reload"), @r#"
     {"error":{"kind":"shutting-down","text":"superd is shutting down"}}
     --- 1
     "#);
-    insta::assert_snapshot!(w.all("status"), @r#"
+    insta::assert_snapshot!(w.all("reload"), @r#"
     --- stderr
     supers: superd is shutting down
     --- 1
@@ -220,7 +220,7 @@ fn words_to_complete() {
         assert_eq!((ran.exit, ran.err.as_str()), (Exit::Done, ""), "{words}");
         ran.out.replace('\n', " ")
     };
-    insta::assert_snapshot!(ask(""), @"add check completion logs pid reload restart shutdown signal start status stop version");
+    insta::assert_snapshot!(ask(""), @"add check completion convert doctor logs pid reload restart shutdown signal start status stop version");
     assert_eq!(ask("st"), "start status stop ");
     assert_eq!(ask("start "), "db shop:* shop:cart shop:web ");
     assert_eq!(ask("start db shop:c"), "shop:cart ");
@@ -232,7 +232,7 @@ fn words_to_complete() {
     );
     assert_eq!(
         ask("--timeout "),
-        "add check completion logs pid reload restart shutdown signal start status stop version "
+        "add check completion convert doctor logs pid reload restart shutdown signal start status stop version "
     );
     assert_eq!(ask("stop --timeout "), "");
     assert_eq!(ask("stop --timeout 5 d"), "db ");

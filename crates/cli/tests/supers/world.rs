@@ -50,6 +50,7 @@ pub fn around(dir: &Path) -> Around {
         exe_dir: None,
         uid: std::fs::metadata(dir).unwrap().uid(),
         hostname: "box".into(),
+        flags: supers_config::Flags::default(),
     };
     Around { world, tty: false, patience: Duration::from_secs(20) }
 }

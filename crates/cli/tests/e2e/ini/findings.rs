@@ -91,33 +91,10 @@ fn slips_that_harm_nobody_are_pointed_out() {
     insta::assert_snapshot!(said.join("\n"), @r"
     TIME WARN ROOT/conf.d/more.conf:1:1: warning: [program:a] is described twice: here and at ROOT/supervisord.conf:1; the keys are merged, later ones win
       hint: give one of them another name
-    TIME WARN ROOT/supervisord.conf:4:16: warning: stderr_logfile has no effect with redirect_stderr=true
+    TIME WARN ROOT/supervisord.conf:4:16: warning: For [program:a], redirect_stderr=true but stderr_logfile has also been set to a filename, the filename has been ignored
     TIME WARN ROOT/supervisord.conf:5:13: warning: `;` stands where a comma belongs
       hint: separate the variables with commas, put values in quotes
     ");
-}
-
-#[test]
-fn what_comes_later_is_said_once_and_the_rest_runs() {
-    let mut world = fresh();
-    world.ini(
-        "[program:a]\ncommand={actor} print hello wait\nstdout_capture_maxbytes=1MB\nstderr_capture_maxbytes=1MB\n\
-         stdout_events_enabled=true\nstdout_syslog=true\nstartsecs=0\nstdout_logfile={root}/a.log\n\
-         [program:b]\ncommand={actor} wait\nstdout_capture_maxbytes=1MB\nstartsecs=0\n\
-         [eventlistener:l]\ncommand={actor} wait\nevents=TICK_5\n\
-         [fcgi-program:f]\ncommand={actor} wait\nsocket=tcp://127.0.0.1:1\n",
-    );
-    world.superd();
-    let s = world.until("a and b run", |s| s.state("a") == "RUNNING" && s.state("b") == "RUNNING");
-    super::until_text(&world, "a.log", "hello\n");
-    assert_eq!((s.state("l"), s.state("f")), ("FATAL", "FATAL"));
-    assert!(s.reason("l").contains("event listeners come in a later version"), "{}", s.reason("l"));
-    let said = world.logs();
-    for thing in
-        ["capture of output", "log events", "output to syslog", "event listeners", "FastCGI programs"]
-    {
-        assert_eq!(said.matches(thing).count(), 1, "{thing} in {said}");
-    }
 }
 
 #[test]
