@@ -1,5 +1,7 @@
-/* The floor of a status request. Usage: answer serve SOCKET BYTES | answer ask SOCKET
- * The server answers each request with that many bytes; the client prints them. */
+/* The floor of a status request. Usage: answer serve SOCKET BYTES | answer ask SOCKET | answer http SOCKET BYTES
+ * The server answers each request with that many bytes; the client prints them. The HTTP server does so on
+ * connections that are kept, each in a process of its own. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,24 @@ static int serve(int fd, size_t size) {
     }
 }
 
+static int http(int fd, size_t size) {
+    char *text = malloc(size + 128), request[4096];
+    if (text == NULL || listen(fd, 16) != 0) return 1;
+    size_t head = sprintf(text, "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %zu\r\n\r\n", size);
+    memset(text + head, 'x', size);
+    signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        int client = accept(fd, NULL, NULL);
+        if (client < 0) return 1;
+        if (fork() == 0) {
+            /* A request comes in one piece here. */
+            while (read(client, request, sizeof request) > 0) put(client, text, head + size);
+            _exit(0);
+        }
+        close(client);
+    }
+}
+
 static int ask(int fd) {
     static char buffer[65536];
     put(fd, "GET /\r\n\r\n", 9);
@@ -42,5 +62,7 @@ int main(int argc, char **argv) {
     strcpy(at.sun_path, argv[2]);
     if (strcmp(argv[1], "serve") == 0 && argc == 4)
         return bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || serve(fd, atol(argv[3]));
+    if (strcmp(argv[1], "http") == 0 && argc == 4)
+        return bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || http(fd, atol(argv[3]));
     return connect(fd, (struct sockaddr *)&at, sizeof at) != 0 || ask(fd);
 }

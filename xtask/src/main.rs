@@ -34,8 +34,9 @@ cargo xtask COMMAND [OPTIONS]
   check [--fast]           format, lints, arrows between crates, long files, private names, licences, book;
                            --fast leaves out what needs cargo-deny and mdbook
   bench [NAME...] [--quick] [--release | --bin=DIR]
-                           measure superd beside raw floor programs in C; names: restart start idle log
-                           status storm; the dist build unless --release, or binaries that lie in DIR
+                           measure superd beside raw floor programs in C, and beside Supervisor from PyPI; names:
+                           restart start idle log status storm supervisor; the dist build unless --release, or
+                           binaries that lie in DIR
   dist [--static]          small binaries for shipping; fails when one is larger than 4 MB
   mutants [ARGS]           mutation tests of the core (ARGS go to cargo mutants)
   sanitize                 tests of os and keeper under AddressSanitizer (needs a nightly toolchain)

@@ -188,6 +188,17 @@ proptest! {
         }
         prop_assert_eq!(out.pieces.len(), 1, "{:?}", out.findings);
         proven(&out)?;
+        // And back: what a unit of ours says can always be said in an INI file, but for bytes it cannot hold.
+        let (world, back) = of_unit("p", &out.pieces[0].text);
+        let refused = refusals(&world, &back);
+        prop_assert!(back.pieces.len() == 1 || refused.contains("no INI file can hold"), "{refused}");
+        proven(&back)?;
+        for piece in &back.pieces {
+            let (mut first, mut last) = (carried(&out.pieces[0].proof.0), carried(&piece.proof.1));
+            // Two streams that the daemon names have become one.
+            (first.output.stderr, last.output.stderr) = (None, None);
+            prop_assert_eq!(first, last);
+        }
     }
 
     #[test]

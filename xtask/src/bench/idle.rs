@@ -1,7 +1,7 @@
 //! What it costs to do nothing: context switches and memory.
 
 use super::Plan;
-use super::rig::{Floor, Notes, Rig, many, pss, switches};
+use super::rig::{Floor, Notes, Rig, Switches, many, pss};
 use super::table::{Aim, Row};
 use std::time::Duration;
 
@@ -24,10 +24,9 @@ pub(super) fn measure(rig: &Rig, plan: &Plan) -> Result<Vec<Row>, String> {
 fn watch_them(pids: &[i32], watch: Duration) -> (f64, f64) {
     // What the start has left to do is done by then.
     std::thread::sleep(Duration::from_secs(3));
-    let sum = || pids.iter().map(|p| switches(*p)).sum::<u64>();
-    let before = sum();
+    let before = Switches::of(pids);
     std::thread::sleep(watch);
-    ((sum() - before) as f64, pids.iter().map(|p| pss(*p)).sum())
+    (Switches::of(pids).since(&before), pids.iter().map(|p| pss(*p)).sum())
 }
 
 fn ours(rig: &Rig, count: usize, watch: Duration) -> Result<(f64, f64), String> {

@@ -1,8 +1,10 @@
-//! `cargo xtask bench`: superd beside raw floor programs in C, measured in the same run on the same machine.
+//! `cargo xtask bench`: superd beside raw floor programs in C, and beside Supervisor from PyPI, measured in the same
+//! run on the same machine.
 //! What counts is the ratio; a machine's own speed cancels out.
 
 mod idle;
 mod log;
+mod peer;
 mod restart;
 mod rig;
 mod start;
@@ -30,13 +32,14 @@ impl Plan {
 
 type Measure = fn(&Rig, &Plan) -> Result<Vec<Row>, String>;
 
-const MEASURES: [(&str, Measure); 6] = [
+const MEASURES: [(&str, Measure); 7] = [
     ("restart", restart::measure),
     ("start", start::measure),
     ("idle", idle::measure),
     ("log", log::measure),
     ("status", status::measure),
     ("storm", storm::measure),
+    ("supervisor", peer::measure),
 ];
 
 /// A missed aim is printed, not punished: machines differ, and a person reads the table.

@@ -41,7 +41,7 @@ pub(super) fn measure(rig: &Rig, plan: &Plan) -> Result<Vec<Row>, String> {
 }
 
 /// Kills the run with this number (from 1); microseconds until the next one.
-fn one(notes: &Notes, round: usize) -> Result<f64, String> {
+pub(super) fn one(notes: &Notes, round: usize) -> Result<f64, String> {
     let rows = notes.wait(round)?;
     let Some((pid, _)) = rows.last() else { return Err("no unit".into()) };
     let process = Process::open(*pid).ok_or("the unit ended by itself")?;

@@ -3,6 +3,7 @@
 use super::Plan;
 use crate::sh;
 use rustix::time::{ClockId, clock_gettime};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -59,6 +60,16 @@ impl Rig {
     /// A floor program.
     pub(super) fn floor(&self, name: &str) -> PathBuf {
         self.floors.join(name)
+    }
+
+    /// The daemon that is measured.
+    pub(super) fn superd(&self) -> &Path {
+        &self.bins.superd
+    }
+
+    /// The client that is measured.
+    pub(super) fn supers(&self) -> &Path {
+        &self.bins.supers
     }
 
     /// A world of superd with enough time.
@@ -169,15 +180,28 @@ impl Notes {
     }
 }
 
-/// Context switches of all threads, wanted or not.
-pub(super) fn switches(pid: i32) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let text = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
-    let count = |status: String| -> u64 {
-        let lines = status.lines().filter(|l| l.contains("_ctxt_switches"));
-        lines.filter_map(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
-    };
-    tasks.map(|task| count(text(task.path().join("status")))).sum()
+/// Context switches of each thread of some processes, wanted or not.
+pub(super) struct Switches(BTreeMap<PathBuf, u64>);
+
+impl Switches {
+    pub(super) fn of(pids: &[i32]) -> Switches {
+        let tasks = |pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let count = |task: PathBuf| {
+            let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+            let lines = status.lines().filter(|l| l.contains("_ctxt_switches"));
+            let sum = lines.filter_map(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok()).sum();
+            (task, sum)
+        };
+        Switches(pids.iter().flat_map(tasks).map(|task| count(task.path())).collect())
+    }
+
+    /// Since then. A thread took its number with it when it ended, and that was one at least.
+    pub(super) fn since(&self, before: &Switches) -> f64 {
+        let ended = before.0.keys().filter(|task| !self.0.contains_key(*task)).count() as u64;
+        let more =
+            |(task, sum): (&PathBuf, &u64)| sum.saturating_sub(before.0.get(task).copied().unwrap_or(0));
+        (self.0.iter().map(more).sum::<u64>() + ended) as f64
+    }
 }
 
 /// Proportional set size in MB (1024 kB).

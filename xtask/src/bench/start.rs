@@ -29,7 +29,7 @@ fn times(rows: &[(i32, i64)], launched: i64) -> (f64, f64) {
     ((last - first) as f64 / 1e6, (last - launched) as f64 / 1e6)
 }
 
-fn floor(rig: &Rig, count: usize) -> Result<(f64, f64), String> {
+pub(super) fn floor(rig: &Rig, count: usize) -> Result<(f64, f64), String> {
     let world = rig.world();
     let notes = Notes::new(world.path("notes"));
     let (count_text, unit) = (count.to_string(), rig.floor("unit").display().to_string());

@@ -31,7 +31,7 @@ pub(super) fn measure(rig: &Rig, plan: &Plan) -> Result<Vec<Row>, String> {
 }
 
 /// Milliseconds from start to end.
-fn wall(command: &mut Command) -> Result<f64, String> {
+pub(super) fn wall(command: &mut Command) -> Result<f64, String> {
     let began = now();
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
     let took = (now() - began) as f64 / 1e6;

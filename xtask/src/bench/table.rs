@@ -3,10 +3,12 @@
 /// What a measure aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Aim {
-    /// superd / floor at most this.
+    /// superd / the other at most this.
     RatioAtMost(f64),
-    /// superd / floor at least this.
+    /// superd / the other at least this.
     RatioAtLeast(f64),
+    /// The other is at least this many times as large: so much quicker or smaller is superd.
+    TimesLess(f64),
     /// The value itself at most this.
     AtMost(f64),
     /// Shown for comparison only.
@@ -18,7 +20,7 @@ pub(super) enum Aim {
 pub(super) struct Row {
     what: String,
     value: f64,
-    floor: Option<f64>,
+    other: Option<f64>,
     unit: &'static str,
     aim: Aim,
     failed: Option<String>,
@@ -28,21 +30,31 @@ impl Row {
     pub(super) fn new(
         what: impl Into<String>,
         value: f64,
-        floor: Option<f64>,
+        other: Option<f64>,
         unit: &'static str,
         aim: Aim,
     ) -> Row {
-        Row { what: what.into(), value, floor, unit, aim, failed: None }
+        Row { what: what.into(), value, other, unit, aim, failed: None }
     }
 
     /// A measure that could not be made.
     pub(super) fn failed(what: &str, why: &str) -> Row {
         let failed = Some(why.lines().next().unwrap_or_default().replace('|', "/"));
-        Row { what: what.into(), value: f64::NAN, floor: None, unit: "", aim: Aim::Nothing, failed }
+        Row { what: what.into(), value: f64::NAN, other: None, unit: "", aim: Aim::Nothing, failed }
     }
 
     fn ratio(&self) -> Option<f64> {
-        self.floor.filter(|f| *f > 0.0).map(|f| self.value / f)
+        self.other.filter(|o| *o > 0.0).map(|o| self.value / o)
+    }
+
+    fn shown_ratio(&self) -> String {
+        let Some(ratio) = self.ratio() else { return String::new() };
+        match self.aim {
+            Aim::TimesLess(_) => format!("1/{}", short(1.0 / ratio)),
+            Aim::RatioAtMost(_) | Aim::RatioAtLeast(_) | Aim::AtMost(_) | Aim::Nothing => {
+                format!("{ratio:.2}x")
+            }
+        }
     }
 
     fn word(&self) -> &'static str {
@@ -51,6 +63,7 @@ impl Row {
             Aim::AtMost(most) => self.value <= most,
             Aim::RatioAtMost(most) => self.ratio().is_some_and(|r| r <= most),
             Aim::RatioAtLeast(least) => self.ratio().is_some_and(|r| r >= least),
+            Aim::TimesLess(least) => self.ratio().is_some_and(|r| r * least <= 1.0),
         };
         if ok { "pass" } else { "fail" }
     }
@@ -72,12 +85,13 @@ impl Row {
             Aim::AtMost(most) => format!("<= {}", number(most)),
             Aim::RatioAtMost(most) => format!("<= {}x", short(most)),
             Aim::RatioAtLeast(least) => format!(">= {}x", short(least)),
+            Aim::TimesLess(least) => format!("<= 1/{}", short(least)),
         };
         [
             self.what.clone(),
             number(self.value),
-            self.floor.map(number).unwrap_or_default(),
-            self.ratio().map(|r| format!("{r:.2}x")).unwrap_or_default(),
+            self.other.map(number).unwrap_or_default(),
+            self.shown_ratio(),
             aim,
             self.word().into(),
         ]
@@ -94,8 +108,7 @@ fn short(n: f64) -> String {
 }
 
 pub(super) fn markdown(rows: &[Row]) -> String {
-    let mut text =
-        String::from("| measure | superd | floor in C | ratio | aim | |\n|---|---|---|---|---|---|\n");
+    let mut text = String::from("| measure | superd | beside | ratio | aim | |\n|---|---|---|---|---|---|\n");
     for row in rows {
         text += &format!("| {} |\n", row.cells().join(" | "));
     }
@@ -123,6 +136,7 @@ mod tests {
         let rows = [
             Row::new("restart", 130.0, Some(100.0), "us", Aim::RatioAtMost(1.3)),
             Row::new("storm", 60.0, Some(100.0), "/s", Aim::RatioAtLeast(0.7)),
+            Row::new("life", 5.0, Some(1000.0), "ms", Aim::TimesLess(150.0)),
             Row::new("memory", 3.456, None, "MB", Aim::AtMost(4.0)),
             Row::failed("log", "no | file\nmore"),
         ];
@@ -133,6 +147,7 @@ mod tests {
             [
                 "| restart | 130 us | 100 us | 1.30x | <= 1.30x | pass |",
                 "| storm | 60 /s | 100 /s | 0.60x | >= 0.70x | fail |",
+                "| life | 5 ms | 1000 ms | 1/200 | <= 1/150 | pass |",
                 "| memory | 3.46 MB |  |  | <= 4 MB | pass |",
                 "| log | not measured: no / file |  |  |  | fail |",
             ]

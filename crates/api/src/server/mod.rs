@@ -19,6 +19,8 @@ use body::Bodies;
 use connection::Link;
 use seats::{Seat, Seats};
 pub(crate) use status::sorted;
+#[doc(hidden)]
+pub use strict::inspect_head;
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io::{self, Write};

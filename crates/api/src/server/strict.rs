@@ -65,6 +65,16 @@ pub(super) fn inspect(bytes: &[u8]) -> Seen {
     }
 }
 
+/// For the fuzz targets: a sound request is (skip, head, body), `None` a part of one, and an error a status.
+#[doc(hidden)]
+pub fn inspect_head(bytes: &[u8]) -> Result<Option<(usize, usize, u64)>, u16> {
+    match inspect(bytes) {
+        Seen::Part => Ok(None),
+        Seen::Request { skip, head, body } => Ok(Some((skip, head, body))),
+        Seen::Refused(status) => Err(status),
+    }
+}
+
 /// The first line without its end, and its length with it. A byte that no line may hold is an error as
 /// soon as it is seen.
 fn line(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, u16> {

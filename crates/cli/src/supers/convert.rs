@@ -193,3 +193,59 @@ fn write(files: &[(Option<PathBuf>, String)], force: bool) -> Result<Vec<String>
     }
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::supers::doctor::tests::supers;
+    use std::fs;
+
+    #[test]
+    fn nothing_is_overwritten_and_nothing_is_half_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[program:a]\ncommand=a\n[program:b]\ncommand=b\n[program:c]\ncommand=c\npriority=1\n";
+        fs::write(dir.path().join("s.conf"), text).unwrap();
+        let run = |words: &[&str]| {
+            let text = supers(dir.path(), words);
+            text.lines().filter(|l| !l.contains("not the same")).collect::<Vec<_>>().join("\n")
+        };
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        insta::assert_snapshot!(run(&["convert", "s.conf"]), @r#"
+        ---
+        supers: 2 unit files would be written; name a folder for them with -o DIR
+        --- 2
+        "#);
+        insta::assert_snapshot!(run(&["convert", "--check", "s.conf"]), @r#"
+        a can be converted
+        b can be converted
+        ---
+        supers: s.conf:7:1: error: priority=1: a unit file has no priorities
+          hint: take the key out, and say After= in the units where the order matters
+        --- 1
+        "#);
+        fs::create_dir(dir.path().join("u")).unwrap();
+        fs::write(dir.path().join("u/b.service"), "mine").unwrap();
+        insta::assert_snapshot!(run(&["convert", "s.conf", "-o", "u"]), @r#"
+        ---
+        supers: u/b.service is there already; --force writes over it
+        --- 2
+        "#);
+        assert_eq!((read("u/a.service").as_str(), read("u/b.service").as_str()), ("", "mine"));
+        insta::assert_snapshot!(run(&["convert", "s.conf", "-o", "u", "--force"]), @r#"
+        u/a.service
+        u/b.service
+        ---
+        supers: s.conf:7:1: error: priority=1: a unit file has no priorities
+          hint: take the key out, and say After= in the units where the order matters
+        --- 1
+        "#);
+        assert!(read("u/b.service").contains("\nExecStart=b\n"));
+        insta::assert_snapshot!(run(&["convert", "u", "-o", "back.conf"]), @r#"
+        back.conf
+        ---
+        --- 0
+        "#);
+        assert!(read("back.conf").contains("[program:a]\ncommand=a\n"));
+        assert!(read("back.conf").contains("[program:b]\ncommand=b\n"));
+        assert!(run(&["--json", "convert", "u"]).contains("\"name\":\"a\",\"file\":\"a.conf\""));
+    }
+}

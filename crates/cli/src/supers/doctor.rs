@@ -92,3 +92,58 @@ fn item(d: Diagnosis) -> Item {
         hint: d.hint,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use crate::supers::{Around, Streams, run};
+    use std::ffi::OsString;
+    use std::path::Path;
+
+    /// Runs `supers` in a folder; what it printed, `---` before what it complained about, and its code.
+    pub(crate) fn supers(dir: &Path, words: &[&str]) -> String {
+        let mut around = Around::real();
+        around.world.cwd = dir.to_path_buf();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let args = ["supers", "--color", "never"].iter().chain(words).map(OsString::from);
+        let exit = run(args, &around, Streams { out: &mut out, err: &mut err });
+        let text = [out, b"---\n".to_vec(), err].concat();
+        let dir = format!("{}/", dir.display());
+        String::from_utf8_lossy(&text).replace(&dir, "") + &format!("--- {}", exit.code())
+    }
+
+    #[test]
+    fn exits_and_formats() {
+        let dir = tempfile::tempdir().unwrap();
+        let bad = "[supervisord]\n[program:a]\ncommand=a\nexitcodes=0\nstartretries=2\n";
+        std::fs::write(dir.path().join("bad.conf"), bad).unwrap();
+        std::fs::write(dir.path().join("good.conf"), bad.replace("startretries=2\n", "")).unwrap();
+        std::fs::write(dir.path().join("u.service"), "[Service]\nExecStart=a\n").unwrap();
+        let run = |words: &[&str]| supers(dir.path(), words);
+        insta::assert_snapshot!(run(&["doctor", "bad.conf"]), @r#"
+        bad.conf:5: [go] warning: `startretries=2`: there is no growing pause between the tries, and FATAL is not final
+        bad.conf: 1 difference (supervisor 0, go 1, supers 0)
+        ---
+        --- 1
+        "#);
+        insta::assert_snapshot!(run(&["doctor", "--json", "bad.conf"]), @r#"
+        {"same":false,"differences":[{"id":"retries","who":["go"],"severity":"warning","file":"bad.conf","line":5,"message":"`startretries=2`: there is no growing pause between the tries, and FATAL is not final","hint":null}]}
+        ---
+        --- 1
+        "#);
+        insta::assert_snapshot!(run(&["doctor", "good.conf"]), @r#"
+        good.conf: 0 differences (supervisor 0, go 0, supers 0)
+        ---
+        --- 0
+        "#);
+        insta::assert_snapshot!(run(&["doctor", "none.conf"]), @r#"
+        ---
+        supers: could not find config file none.conf
+        --- 2
+        "#);
+        insta::assert_snapshot!(run(&["doctor", "u.service"]), @r#"
+        ---
+        supers: u.service: a unit file; only INI files are read by several supervisors
+        --- 2
+        "#);
+    }
+}

@@ -3,7 +3,7 @@
 use super::nature::Nature;
 use std::collections::BTreeSet;
 use supers_core::signal::Signal;
-use supers_core::spec::{Directory, Spec};
+use supers_core::spec::{Directory, RestartPolicy, Retry, Spec, StartLimit};
 
 /// A key that cannot be said in the other dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,4 +88,13 @@ pub(super) fn one_line(text: &[u8]) -> Option<&str> {
 pub(super) fn signal_text(signal: Signal) -> String {
     let name = signal.to_string();
     if Signal::parse(&name) == Some(signal) { name } else { signal.number().to_string() }
+}
+
+/// The start limit that gives up after as many ends within `startsecs` as the tries of a policy; `None`
+/// when it never gives up, or nothing is too quick for it.
+pub(super) fn quick_ends(policy: &RestartPolicy) -> Option<StartLimit> {
+    let Some(Retry { limit: Some(retries), curve: _ }) = policy.retry else { return None };
+    let burst = retries.saturating_add(1);
+    let interval = policy.startsecs.saturating_mul(burst);
+    (!interval.is_zero()).then_some(StartLimit { burst, interval })
 }

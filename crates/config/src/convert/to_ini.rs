@@ -1,6 +1,6 @@
 //! A unit as a program of an INI file.
 
-use super::draft::{Draft, one_line, signal_text};
+use super::draft::{Draft, one_line, quick_ends, signal_text};
 use super::nature::Nature;
 use crate::source::{is_dir, path_of};
 use crate::unit::words::expand;
@@ -9,8 +9,8 @@ use std::cell::Cell;
 use std::time::Duration;
 use supers_core::signal::Signal;
 use supers_core::spec::{
-    Command, Context, Env, Kind, Limit, Order, Output, Resource, RestartPolicy, Sink, Spec, StopPolicy,
-    Target, When,
+    Command, Context, Env, Kind, Limit, Order, Output, Resource, RestartPolicy, Sink, Spec, StartLimit,
+    StopPolicy, Target, When,
 };
 
 /// Specs that lowering makes of nearly nothing: what each dialect does by itself.
@@ -180,25 +180,35 @@ fn life(d: &mut Draft, restart: &RestartPolicy, bases: &Bases<'_>) {
     if !force.codes.is_empty() || !only_those {
         d.refuse("RestartForceExitStatus", NO_WORD);
     }
-    pauses(d, *delay, (*limit == from.limit, limit.is_none()), from);
+    pause(d, *delay, from);
     d.fixed("Type", startsecs, &from.startsecs, NO_WORD);
     d.fixed("Type", retry, &from.retry, NO_WORD);
-    d.note(Nature::Start);
-    d.line("startsecs=0");
-    d.spec.restart.startsecs = Duration::ZERO;
+    starts(d, limit.as_ref(), from, to);
 }
 
-fn pauses(d: &mut Draft, delay: Duration, (default, none): (bool, bool), from: &RestartPolicy) {
+fn pause(d: &mut Draft, delay: Duration, from: &RestartPolicy) {
     match delay {
         Duration::ZERO => {}
         delay if delay == from.delay => d.note(Nature::Delay),
         _ => d.refuse("RestartSec", "an INI program is restarted at once"),
     }
-    if default && !none {
+}
+
+/// The limit that a converted unit has for `startsecs` and `startretries` is what they are by default;
+/// any other unit runs at once.
+fn starts(d: &mut Draft, limit: Option<&StartLimit>, from: &RestartPolicy, to: &RestartPolicy) {
+    d.note(Nature::Start);
+    let by_default = quick_ends(to);
+    if limit.is_some() && limit == by_default.as_ref() {
+        return;
+    }
+    if limit.is_some() && limit == from.limit.as_ref() {
         d.note(Nature::Limit);
-    } else if !none {
+    } else if limit.is_some() {
         d.refuse("StartLimitBurst", "an INI program is restarted for ever");
     }
+    d.line("startsecs=0");
+    d.spec.restart.startsecs = Duration::ZERO;
 }
 
 fn ending(d: &mut Draft, stop: &StopPolicy) {

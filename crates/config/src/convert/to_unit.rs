@@ -1,6 +1,6 @@
 //! A program of an INI file as a unit file.
 
-use super::draft::{Draft, one_line, signal_text};
+use super::draft::{Draft, one_line, quick_ends, signal_text};
 use super::nature::Nature;
 use crate::emit::{plain, valid_name, variable, word};
 use crate::unit::envfile::is_name;
@@ -8,8 +8,7 @@ use bstr::{BString, ByteSlice};
 use std::time::Duration;
 use supers_core::signal::Signal;
 use supers_core::spec::{
-    Command, Context, Curve, Env, ExitSet, Output, RestartPolicy, Retry, Sink, Spec, StartLimit, StopPolicy,
-    Target, When,
+    Command, Context, Env, ExitSet, Output, RestartPolicy, Retry, Sink, Spec, StopPolicy, Target, When,
 };
 
 /// Specs that lowering makes of nearly nothing: what each dialect does by itself.
@@ -179,19 +178,14 @@ fn starts(d: &mut Draft, startsecs: Duration, retry: Option<&Retry>, from: &Rest
             "take the key out; StartLimitBurst= and RestartSec= are the unit's own rule",
         );
     }
-    let tries = match from.retry {
-        Some(Retry { limit: Some(n), curve: Curve::Linear(_) | Curve::Fixed(_) }) => n.saturating_add(1),
-        Some(Retry { limit: None, .. }) | None => 0,
-    };
     d.note(Nature::Start);
     if startsecs.is_zero() {
         d.unit.push("StartLimitIntervalSec=0".into());
         d.spec.restart.limit = None;
-    } else if startsecs == from.startsecs && tries > 0 {
-        let interval = startsecs.saturating_mul(tries);
-        d.unit.push(format!("StartLimitIntervalSec={}", interval.as_secs()));
-        d.unit.push(format!("StartLimitBurst={tries}"));
-        d.spec.restart.limit = Some(StartLimit { burst: tries, interval });
+    } else if let Some(limit) = quick_ends(from).filter(|_| startsecs == from.startsecs) {
+        d.unit.push(format!("StartLimitIntervalSec={}", limit.interval.as_secs()));
+        d.unit.push(format!("StartLimitBurst={}", limit.burst));
+        d.spec.restart.limit = Some(limit);
     } else {
         d.refuse_with(
             "startsecs",

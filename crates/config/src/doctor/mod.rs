@@ -1,6 +1,6 @@
 //! Where an INI file behaves differently under Python Supervisor, the Go port and us.
 //!
-//! [`read`] gathers the files, [`table`] is the list of checks (one row each), and the loader's own
+//! `read` gathers the files, [`CHECKS`] is the list of checks (one row each), and the loader's own
 //! findings under both personalities say what each would refuse or point out. Nothing is started.
 
 mod python;

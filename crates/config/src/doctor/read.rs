@@ -10,6 +10,12 @@ use std::sync::Arc;
 
 /// Reads everything; only a main file that cannot be read ends it.
 pub(super) fn view(req: &Request<'_>, path: &Path) -> Result<View, String> {
+    if path.extension().is_some_and(|e| e == "service") {
+        return Err(format!(
+            "{}: a unit file; only INI files are read by several supervisors",
+            path.display()
+        ));
+    }
     let full = absolute(&req.cwd, path);
     let main = source(&full).map_err(|why| format!("{}: {why}", path.display()))?;
     let req = Request { personality: Personality::Superd, ..req.clone() };

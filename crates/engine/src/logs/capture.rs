@@ -94,6 +94,20 @@ impl Capture {
     }
 }
 
+/// For the fuzz targets: the output and the captured texts of these reads.
+#[doc(hidden)]
+pub fn told_apart(max: u64, reads: &[&[u8]]) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let (mut output, mut captured) = (Vec::new(), Vec::new());
+    let mut capture = Capture::new(max);
+    let mut each = |part: Part<'_>| match part {
+        Part::Output(bytes) => output.extend_from_slice(bytes),
+        Part::Captured(bytes) => captured.push(bytes),
+    };
+    reads.iter().for_each(|read| capture.feed(read, &mut each));
+    capture.finish(&mut each);
+    (output, captured)
+}
+
 /// How many bytes at the end of `text` may be the beginning of `token`.
 fn prefix_at_end(text: &[u8], token: &[u8]) -> usize {
     let longest = text.len().min(token.len() - 1);

@@ -62,6 +62,8 @@ mod tests;
 
 pub use access::{MAX_PIECE, read_file};
 pub use auto::cleanup_auto;
+#[doc(hidden)]
+pub use capture::told_apart;
 pub use fact::{LogFact, TEXT, Text};
 pub use reader::{LogReader, tail_of};
 pub use streams::Streams;

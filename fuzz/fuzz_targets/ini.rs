@@ -1,0 +1,6 @@
+//! `cargo fuzz run ini --features libfuzzer`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    supers_fuzz::ini(data);
+});
