@@ -4,7 +4,10 @@ use bstr::BString;
 use std::cell::OnceCell;
 use std::fs;
 use std::path::PathBuf;
-use supers_config::{Choice, Loaded, Personality, Request, Severity, Users, load};
+use supers_config::{
+    About, Choice, Finding, Loaded, Personality, Program, Request, Settings, Severity, Users, load,
+};
+use supers_core::spec::Spec;
 
 struct People;
 
@@ -77,29 +80,43 @@ pub(crate) fn check(loaded: &Loaded, name: &str, text: &[u8]) {
     }
 }
 
-/// Everything that was read, with the lines of findings about the file `name` moved back by `by`, so that
-/// texts which mean the same can be compared.
-pub(crate) fn meaning(loaded: &Loaded, name: &str, by: u32) -> String {
-    let config = &loaded.config;
-    let findings: Vec<_> = config
-        .findings
-        .iter()
-        .map(|f| {
-            let line = f.line.saturating_sub(if f.file.ends_with(name.as_bytes()) { by } else { 0 });
-            (f.severity, &f.file, line, f.column, &f.hint, &f.program)
-        })
-        .collect();
-    let programs: Vec<_> = config
-        .programs
-        .iter()
-        .map(|p| {
-            let mut spec = (*p.spec).clone();
-            // Its text names a line.
-            spec.refused = spec.refused.map(|_| String::new());
-            (spec, &p.about.description, &p.about.documentation, &p.about.wanted_by, &p.about.aliases)
-        })
-        .collect();
-    format!("{:?}\n{:#?}\n{findings:#?}\n{programs:#?}", (loaded.fatal, &config.groups), config.settings)
+/// Everything that was read and means something.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Meaning {
+    fatal: bool,
+    settings: Settings,
+    groups: Vec<(String, i32)>,
+    programs: Vec<(Spec, About)>,
+    findings: Vec<Finding>,
+}
+
+/// The lines of the file `name` are moved back by `by`, and texts that may name one are left out, so that
+/// files which mean the same can be compared.
+pub(crate) fn meaning(loaded: Loaded, name: &str, by: u32) -> Meaning {
+    let config = loaded.config;
+    let moved = |file: &[u8], line: u32| if file.ends_with(name.as_bytes()) { line.saturating_sub(by) } else { line };
+    let finding = |f: Finding| Finding { line: moved(&f.file, f.line), message: String::new(), ..f };
+    let program = |p: Program| {
+        let mut spec = (*p.spec).clone();
+        spec.refused = spec.refused.map(|_| String::new());
+        (spec, About { line: moved(&p.about.file, p.about.line), ..p.about })
+    };
+    Meaning {
+        fatal: loaded.fatal,
+        settings: config.settings,
+        groups: config.groups,
+        programs: config.programs.into_iter().map(program).collect(),
+        findings: config.findings.into_iter().map(finding).collect(),
+    }
+}
+
+/// Demands that two files mean the same.
+pub(crate) fn same(what: &str, got: &Meaning, wanted: &Meaning) {
+    if got != wanted {
+        let (got, wanted) = (format!("{got:#?}"), format!("{wanted:#?}"));
+        let pair = wanted.lines().zip(got.lines()).find(|(a, b)| a != b).unwrap_or(("", "one line more or less"));
+        panic!("{what} changes the meaning:\n  from {}\n  to   {}", pair.0.trim(), pair.1.trim());
+    }
 }
 
 /// What was found, without names and numbers: the kind of the file.

@@ -1,6 +1,6 @@
 //! Supervisor's INI files.
 
-use crate::folder::{check, loaded, meaning, outline};
+use crate::folder::{check, loaded, meaning, outline, same};
 use crate::{Kind, kind_of};
 use supers_config::Personality;
 
@@ -78,18 +78,19 @@ pub fn ini(data: &[u8]) -> Kind {
     let ancestor = loaded(FILE, data, Personality::Supervisord);
     check(&ancestor, FILE, data);
 
-    let wanted = meaning(&ours, FILE, 0);
+    let kind = kind_of(&(outline(&ours), outline(&ancestor), ours.fatal, ancestor.fatal));
+    let wanted = meaning(ours, FILE, 0);
     if !data.contains(&b'\r') {
         let other = bstr::ByteSlice::replace(data.as_slice(), "\n", "\r\n");
-        let got = meaning(&loaded(FILE, &other, Personality::Superd), FILE, 0);
-        assert!(got == wanted, "CR LF changes the meaning:\n{}", first_difference(&wanted, &got));
+        let got = meaning(loaded(FILE, &other, Personality::Superd), FILE, 0);
+        same("CR LF", &got, &wanted);
     }
     if !data.starts_with(b"\xef\xbb\xbf") {
         let more = [b"; a comment\n", data.as_slice()].concat();
-        let got = meaning(&loaded(FILE, &more, Personality::Superd), FILE, 1);
-        assert!(got == wanted, "a comment changes the meaning:\n{}", first_difference(&wanted, &got));
+        let got = meaning(loaded(FILE, &more, Personality::Superd), FILE, 1);
+        same("a comment", &got, &wanted);
     }
-    kind_of(&(outline(&ours), outline(&ancestor), ours.fatal, ancestor.fatal))
+    kind
 }
 
 /// Without includes that could reach a file outside of the folder, and without thousands of processes.
@@ -106,10 +107,4 @@ fn harmless(data: &[u8]) -> Vec<u8> {
         });
     }
     data
-}
-
-pub(crate) fn first_difference(wanted: &str, got: &str) -> String {
-    let pair = wanted.lines().zip(got.lines()).find(|(a, b)| a != b);
-    let (wanted, got) = pair.unwrap_or(("(one is longer)", ""));
-    format!("  wanted {wanted}\n  got    {got}")
 }

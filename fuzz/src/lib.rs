@@ -49,10 +49,10 @@ pub struct Target {
 
 /// All of them.
 pub const TARGETS: [Target; 6] = [
-    Target { name: "capture", run: capture, words: capture::WORDS, longest: 2048 },
+    Target { name: "capture", run: capture, words: capture::WORDS, longest: 512 },
     Target { name: "http", run: http, words: http::WORDS, longest: 24 * 1024 },
     Target { name: "ini", run: ini, words: ini::WORDS, longest: 2048 },
-    Target { name: "listener", run: listener, words: listener::WORDS, longest: 4096 },
+    Target { name: "listener", run: listener, words: listener::WORDS, longest: 3072 },
     Target { name: "unit", run: unit, words: unit::WORDS, longest: 2048 },
     Target { name: "xmlrpc", run: xmlrpc, words: xmlrpc::WORDS, longest: 4096 },
 ];

@@ -1,8 +1,7 @@
 //! Unit files, and the two little languages that are read at each start: words of commands, and files of
 //! variables.
 
-use crate::folder::{check, loaded, meaning, outline};
-use crate::ini::first_difference;
+use crate::folder::{check, loaded, meaning, outline, same};
 use crate::{Kind, kind_of};
 use bstr::{BStr, BString, ByteSlice};
 use supers_config::Personality;
@@ -73,19 +72,21 @@ pub fn unit(data: &[u8]) -> Kind {
     check(&ours, FILE, data);
     assert_eq!(ours.config.programs.len(), 1, "one file, one unit");
 
-    let wanted = meaning(&ours, FILE, 0);
+    let variables = envfile::parse(data);
+    at_start(data, &ours.config.programs, &variables);
+    let kind = kind_of(&(outline(&ours), variables.len().min(5)));
+
+    let wanted = meaning(ours, FILE, 0);
     if !data.contains(&b'\r') {
-        let got = meaning(&loaded(FILE, &data.replace("\n", "\r\n"), Personality::Superd), FILE, 0);
-        assert!(got == wanted, "CR LF changes the meaning:\n{}", first_difference(&wanted, &got));
+        let got = meaning(loaded(FILE, &data.replace("\n", "\r\n"), Personality::Superd), FILE, 0);
+        same("CR LF", &got, &wanted);
     }
     if !data.starts_with(b"\xef\xbb\xbf") {
         let more = [b"# a comment\n", data].concat();
-        let got = meaning(&loaded(FILE, &more, Personality::Superd), FILE, 1);
-        assert!(got == wanted, "a comment changes the meaning:\n{}", first_difference(&wanted, &got));
+        let got = meaning(loaded(FILE, &more, Personality::Superd), FILE, 1);
+        same("a comment", &got, &wanted);
     }
-    let variables = envfile::parse(data);
-    at_start(data, &ours.config.programs, &variables);
-    kind_of(&(outline(&ours), variables.len().min(5)))
+    kind
 }
 
 /// What is done with the words when the unit starts.

@@ -13,6 +13,7 @@ mod bench;
 mod check;
 mod demo;
 mod dist;
+mod fuzz;
 mod mutants;
 mod sanitize;
 mod sh;
@@ -38,6 +39,9 @@ cargo xtask COMMAND [OPTIONS]
                            restart start idle log status storm supervisor; the dist build unless --release, or
                            binaries that lie in DIR
   dist [--static]          small binaries for shipping; fails when one is larger than 4 MB
+  fuzz TARGET|all [--seconds N] [--seed N] [FILE...]
+                           bytes that nobody would send, for what reads from strangers (without a nightly
+                           toolchain); FILE: only these inputs
   mutants [ARGS]           mutation tests of the core (ARGS go to cargo mutants)
   sanitize                 tests of os and keeper under AddressSanitizer (needs a nightly toolchain)
 ";
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Some((&"check", rest)) => check::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"dist", rest)) => dist::run(rest),
+        Some((&"fuzz", rest)) => fuzz::run(rest),
         Some((&"mutants", rest)) => mutants::run(rest),
         Some((&"sanitize", rest)) => sanitize::run(rest),
         Some((&("help" | "-h" | "--help"), _)) => {

@@ -25,6 +25,12 @@ pub trait Inside: Control {
     /// The daemon's `identifier`.
     fn identifier(&self) -> String;
 
+    /// Supervisor's interface is served; without `[rpcinterface:supervisor]` the ancestor has none.
+    fn has_supervisor_rpc(&self) -> bool;
+
+    /// Path of the daemon's own log; empty when it is no file.
+    fn main_log_path(&self) -> String;
+
     /// Units of the last parse of the configuration, in file order, running or not; `reread` replaces it.
     fn last_parse(&self) -> Arc<[Arc<Spec>]>;
 

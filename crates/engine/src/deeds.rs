@@ -7,7 +7,7 @@ use std::io;
 use supers_core::exit::{Exit, Stage};
 use supers_core::fleet::Deed;
 use supers_core::ids::{Pid, RunId, UnitId};
-use supers_core::proc::{Action, Event, Exe, Note, State};
+use supers_core::proc::{Action, Event, Exe, Note, State, Word};
 use supers_core::signal::Signal;
 use supers_os::reap;
 
@@ -96,7 +96,12 @@ impl Engine {
         // The last news of a unit come when its slot is gone.
         let spec = slot.or_else(|| self.runs.values().find(|r| r.unit == id).map(|r| &r.spec)).cloned();
         if let Some(spec) = &spec {
-            self.journal.note(self.now, spec, note);
+            // A shutdown makes BACKOFF FATAL, but nobody gave up.
+            let fatal = matches!(note, Note::Changed { to: Word::Fatal, .. });
+            if !(fatal && self.fleet.is_stopping()) {
+                self.journal.note(self.now, spec, note);
+            }
+            self.waiting.note(id, spec, note, self.now);
             self.bus.note(id, spec, note);
         }
         match note {
@@ -115,8 +120,19 @@ impl Engine {
 
     /// The spawn thread finished one request.
     pub(crate) fn spawn_done(&mut self, done: Done) {
-        let Done { unit, spec, run, exe, result } = done;
+        let run = done.run;
         self.spawning.remove(&run);
+        self.spawn_reported(done);
+        for fact in self.unattributed.remove(&run).unwrap_or_default() {
+            self.log_fact(fact);
+        }
+        if !self.postponed.is_empty() {
+            std::mem::take(&mut self.postponed).into_iter().for_each(|ask| self.asked(ask));
+        }
+    }
+
+    fn spawn_reported(&mut self, done: Done) {
+        let Done { unit, spec, run, exe, result } = done;
         let started = match result {
             // Whoever is alone has reaped the child already, and does not know its pid any more.
             Err(error) if counts_as_run(&spec, &error) => match self.early.remove(&run) {
@@ -211,7 +227,10 @@ impl Engine {
     /// Main processes that live, for the line that is logged while a shutdown waits.
     pub(crate) fn still_alive(&self) -> Vec<String> {
         let alive = |s: &State| s.pid().is_some();
-        self.fleet.iter().filter(|(_, s)| alive(&s.unit.state)).map(|(_, s)| s.spec.name.clone()).collect()
+        let mut specs: Vec<_> =
+            self.fleet.iter().filter(|(_, s)| alive(&s.unit.state)).map(|(_, s)| &s.spec).collect();
+        specs.sort_by(|a, b| (a.group_priority, &a.group).cmp(&(b.group_priority, &b.group)));
+        specs.into_iter().map(|spec| spec.name.clone()).collect()
     }
 }
 

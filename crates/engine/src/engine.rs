@@ -14,6 +14,7 @@ use crate::shared::SharedSockets;
 use crate::sources::{Fresh, Load, Sources};
 use crate::spawner::{self, Done, FileLimits, Spawner};
 use crate::tickets::Tickets;
+use crate::waiting::Waiting;
 use bstr::BString;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -37,9 +38,6 @@ use tokio::sync::{mpsc, watch};
 const ASKS: usize = 1024;
 /// Facts taken in one turn before the snapshot is published.
 const BATCH: usize = 256;
-/// While a shutdown waits, it says for whom this often (supervisor-contract 1).
-const WAITING_EVERY: Duration = Duration::from_secs(3);
-
 /// What an earlier daemon left has this long to end, before and after KILL.
 const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -124,6 +122,10 @@ pub struct Engine {
     pub(crate) failed: HashSet<RunId>,
     /// Starts that failed in the child and count as a run: it is over as soon as the keeper tells the pid.
     pub(crate) unexecuted: HashMap<RunId, UnitId>,
+    /// Output of runs whose spawn is not reported yet: its events need the pid.
+    pub(crate) unattributed: HashMap<RunId, Vec<LogFact>>,
+    /// Stops and signals for units whose spawn is not reported yet: Supervisor has no such state.
+    pub(crate) postponed: Vec<Ask>,
     /// Runs of this daemon come after it.
     first_run: RunId,
     /// Ends that came in before the news of the spawn.
@@ -148,7 +150,7 @@ pub struct Engine {
     board: Board,
     pub(crate) notices: Notices,
     sequential_stop: bool,
-    waiting_line: Option<Mono>,
+    pub(crate) waiting: Waiting,
     inputs: Inputs,
 }
 
@@ -209,6 +211,8 @@ impl Engine {
             spawning: HashSet::new(),
             failed: HashSet::new(),
             unexecuted: HashMap::new(),
+            unattributed: HashMap::new(),
+            postponed: Vec::new(),
             first_run,
             early: HashMap::new(),
             family: setup.family,
@@ -229,7 +233,7 @@ impl Engine {
             board,
             notices: setup.notices,
             sequential_stop: setup.sequential_stop,
-            waiting_line: None,
+            waiting: Waiting::default(),
             inputs: Inputs { asks, done, log_facts, fresh },
         };
         engine.family.join_runtime()?;
@@ -289,7 +293,8 @@ impl Engine {
     }
 
     fn deadline(&self) -> Option<Mono> {
-        [self.fleet.deadline(), self.tickets.deadline(), self.waiting_line, self.bus.deadline()].into_iter().flatten().min()
+        let own = [self.fleet.deadline(), self.tickets.deadline(), self.waiting.deadline(), self.bus.deadline()];
+        own.into_iter().flatten().min()
     }
 
     /// More of what is there already, up to a bound, so that a storm is one turn and not a thousand.
@@ -429,7 +434,8 @@ impl Engine {
                 self.shut_down();
             }
             Signal::HUP if self.fleet.is_stopping() => {
-                self.journal.warn(self.now, "ignored SIGHUP: a shutdown is in progress");
+                self.journal
+                    .warn(self.now, "ignored SIGHUP indicating restart request (shutdown in progress)");
             }
             Signal::HUP if self.hup == Hup::Restart => {
                 self.journal.warn(self.now, "received SIGHUP indicating restart request");
@@ -444,6 +450,7 @@ impl Engine {
                 self.journal.info(self.now, "received SIGUSR2 indicating log reopen request");
                 self.journal.flush();
                 self.journal.reopen();
+                self.journal.info(self.now, "supervisord logreopen");
                 self.logs.reopen_all();
             }
             other => self.journal.info(self.now, format!("received {other}, which means nothing here")),
@@ -459,17 +466,20 @@ impl Engine {
 
     pub(crate) fn shut_down(&mut self) {
         if !self.fleet.is_stopping() {
-            self.waiting_line = Some(self.now.mono + WAITING_EVERY);
+            self.waiting.shut_down(self.now);
             self.happen(Happening::Stopping);
             self.fleet.shutdown(self.sequential_stop, self.now, &mut self.deeds);
         }
     }
 
     fn say_who_is_waited_for(&mut self) {
-        if self.waiting_line.is_some_and(|at| at <= self.now.mono) {
-            self.waiting_line = Some(self.now.mono + WAITING_EVERY);
-            let names = self.still_alive().join(", ");
-            self.journal.info(self.now, format!("waiting for {names} to die"));
+        let due = self.waiting.due(self.now);
+        for name in due.each {
+            self.journal.info(self.now, format!("waiting for {name} to stop"));
+        }
+        let alive = if due.all { self.still_alive() } else { Vec::new() };
+        if !alive.is_empty() {
+            self.journal.info(self.now, format!("waiting for {} to die", alive.join(", ")));
         }
     }
 }

@@ -11,7 +11,7 @@ use supers_core::fleet::Wanted;
 use supers_core::ids::UnitId;
 use supers_core::inside::{GroupDone, Reread};
 use supers_core::snapshot::Group;
-use supers_core::spec::Spec;
+use supers_core::spec::{Spec, Target};
 
 /// What the configuration said when it was last read.
 #[derive(Default)]
@@ -20,13 +20,15 @@ pub(crate) struct Parsed {
     pub wanted: Vec<Wanted>,
     /// All groups by name, with their priorities; also those without a unit.
     pub groups: BTreeMap<String, i32>,
+    /// The daemon's `identifier`.
+    pub identifier: String,
 }
 
 impl Parsed {
     pub(crate) fn of(loaded: &Loaded) -> Parsed {
         let wanted = wanted(loaded);
         let groups = loaded.config.groups.iter().cloned().collect();
-        Parsed { wanted, groups }
+        Parsed { wanted, groups, identifier: loaded.config.settings.identifier.clone() }
     }
 
     fn members(&self, group: &str) -> BTreeMap<&str, &Arc<Spec>> {
@@ -125,7 +127,7 @@ impl Engine {
             let list = match (active.get(name), parsed.groups.get(name)) {
                 (None, _) => &mut plan.added,
                 (_, None) => &mut plan.removed,
-                (Some(a), Some(b)) if a == b && self.members(name) == parsed.members(name) => continue,
+                (Some(a), Some(b)) if a == b && same(&self.members(name), &parsed.members(name)) => continue,
                 (Some(_), Some(_)) => &mut plan.changed,
             };
             list.push(name.clone());
@@ -183,6 +185,23 @@ impl Engine {
         self.set_groups(groups);
         GroupDone::Done
     }
+}
+
+/// The same units, described alike. Where AUTO logs lie does not count (supervisor-contract 7).
+fn same(a: &BTreeMap<&str, &Arc<Spec>>, b: &BTreeMap<&str, &Arc<Spec>>) -> bool {
+    let alike = |a: &Spec, b: &Spec| a == b || without_auto(a) == without_auto(b);
+    a.len() == b.len() && a.iter().zip(b).all(|((m, x), (n, y))| m == n && alike(x, y))
+}
+
+fn without_auto(spec: &Spec) -> Spec {
+    let mut spec = spec.clone();
+    for sink in [Some(&mut spec.output.stdout), spec.output.stderr.as_mut()].into_iter().flatten() {
+        if let Target::Auto { dir, identifier } = &mut sink.target {
+            dir.clear();
+            identifier.clear();
+        }
+    }
+    spec
 }
 
 #[cfg(test)]

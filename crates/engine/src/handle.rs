@@ -34,8 +34,10 @@ pub struct Identity {
     pub daemon_pid: i32,
     /// Which configuration, and why.
     pub config: String,
-    /// Its `identifier`.
+    /// Its `identifier` at the start.
     pub identifier: String,
+    /// Supervisor's XML-RPC interface is served.
+    pub supervisor_rpc: bool,
     /// How often the keeper started the daemon; 0 without one.
     pub starts: u32,
     /// When this daemon began.

@@ -31,7 +31,15 @@ impl Inside for Handle {
     }
 
     fn identifier(&self) -> String {
-        self.identity.identifier.clone()
+        self.parsed.read().identifier.clone()
+    }
+
+    fn has_supervisor_rpc(&self) -> bool {
+        self.identity.supervisor_rpc
+    }
+
+    fn main_log_path(&self) -> String {
+        self.main.path().map(|path| path.display().to_string()).unwrap_or_default()
     }
 
     fn last_parse(&self) -> Arc<[Arc<Spec>]> {

@@ -31,6 +31,7 @@ mod spawner;
 pub mod stdin;
 mod tickets;
 mod unexecuted;
+mod waiting;
 
 pub use engine::{Ended, Engine, Hup, Setup};
 pub use handle::{Handle, Identity, Notices};

@@ -27,6 +27,25 @@ impl Engine {
         }
     }
 
+    /// Output that came before the news of its process waits for it. What is held is bounded: the logs thread
+    /// counts these texts as under way.
+    fn hold_back(&mut self, fact: LogFact) -> Option<LogFact> {
+        let unit = match &fact {
+            LogFact::Output { unit, .. } | LogFact::Captured { unit, .. } => *unit,
+            LogFact::Heard { .. }
+            | LogFact::Drained { .. }
+            | LogFact::Trouble { .. }
+            | LogFact::Recovered { .. } => return Some(fact),
+        };
+        match self.fleet.get(unit).map(|slot| slot.unit.run).filter(|run| self.spawning.contains(run)) {
+            Some(run) => {
+                self.unattributed.entry(run).or_default().push(fact);
+                None
+            }
+            None => Some(fact),
+        }
+    }
+
     /// Whose output this is, and its process.
     fn speaker(&self, unit: UnitId) -> Option<(Who, i32)> {
         let slot = self.fleet.get(unit)?;
@@ -66,6 +85,7 @@ impl Engine {
     }
 
     pub(crate) fn log_fact(&mut self, fact: LogFact) {
+        let Some(fact) = self.hold_back(fact) else { return };
         match fact {
             LogFact::Drained { run, .. } => self.finish(run),
             LogFact::Trouble { path, error, .. } => {

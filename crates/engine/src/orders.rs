@@ -13,7 +13,7 @@ use supers_core::event::Happening;
 use supers_core::fleet::{Plan, plan, select};
 use supers_core::ids::{Pid, UnitId};
 use supers_core::inside::{GroupDone, Reread, StdinDone};
-use supers_core::proc::{Event, Want};
+use supers_core::proc::{Event, State, Want};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where an answer goes.
@@ -56,6 +56,11 @@ impl Engine {
     /// Takes a request. Those that use the files' present text first have them read.
     pub(crate) fn asked(&mut self, ask: Ask) {
         let refuse = self.fleet.is_stopping();
+        if let Ask::Order { order, .. } = &ask
+            && self.comes_too_early(order)
+        {
+            return self.postponed.push(ask);
+        }
         match ask {
             Ask::Order { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
             Ask::Reload { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
@@ -111,6 +116,20 @@ impl Engine {
         }
     }
 
+    /// By Supervisor's rules a process that is being started has a pid: who wants to stop it or to send it a
+    /// signal waits until that is known. Bounded by the doors' own queue.
+    fn comes_too_early(&self, order: &Order) -> bool {
+        let touches = matches!(order.verb, Verb::Stop | Verb::Signal(_));
+        let unborn = |id: &UnitId| {
+            let state = self.fleet.get(*id).map(|slot| &slot.unit.state);
+            matches!(state, Some(State::Starting { run, pid: None, .. }) if self.spawning.contains(run))
+        };
+        order.rules == Rules::Supervisor
+            && touches
+            && !self.spawning.is_empty()
+            && select(&self.fleet, &order.names).is_ok_and(|ids| ids.iter().any(unborn))
+    }
+
     fn audit(&mut self, caller: &Caller, what: &str) {
         self.journal.info(self.now, format!("{what} (asked by {} through {})", caller.who, caller.door));
     }
@@ -136,7 +155,9 @@ impl Engine {
                 }
                 After::Reread { reply } => {
                     let plan = if loaded.fatal {
-                        Err(Refusal::Config { text: findings(&loaded).join("\n") })
+                        // The ancestor's own words: its clients print them.
+                        let text = loaded.config.first_error().map(|f| f.message.clone());
+                        Err(Refusal::Config { text: text.unwrap_or_default() })
                     } else {
                         Ok(self.reread(&loaded))
                     };
@@ -222,7 +243,10 @@ impl Engine {
             Some(Row { name, outcome, detail, pid, changed, tail: Vec::new() })
         };
         let up = state.run().is_some() && slot.unit.want == Want::Up;
+        let stopping = matches!(state, State::Stopping { .. });
         match order.verb {
+            // Supervisor does not turn a stop round.
+            Verb::Start if stopping && order.rules == Rules::Supervisor => row(Outcome::Superseded, "it is stopping"),
             Verb::Start if up && !changed => {
                 if state.is_starting() && order.wait {
                     None

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supers_core::spec::{SharedSocket, SocketAddress, Spec};
-use supers_os::{socket, users};
+use supers_os::{process, socket, users};
 
 /// Which program: its group and its name.
 type Key = (String, String);
@@ -79,7 +79,7 @@ fn bind(wanted: &SharedSocket) -> Result<Bound, String> {
     let (fd, file): (OwnedFd, _) = match &wanted.address {
         SocketAddress::Unix { path, owner, mode } => {
             let path = Path::new(std::ffi::OsStr::from_bytes(path));
-            let owner = owner.as_deref().map(users::owner).transpose().map_err(|e| e.to_string())?;
+            let owner = owner.as_deref().map(owner_of).transpose()?;
             // Children of an earlier daemon may still listen there: a new socket takes the name.
             remove_socket(path).map_err(text)?;
             (socket::bind_unix(path, *mode, owner).map_err(text)?.into(), Some(path.to_owned()))
@@ -91,6 +91,12 @@ fn bind(wanted: &SharedSocket) -> Result<Bound, String> {
     };
     socket::set_backlog(fd.as_fd(), wanted.backlog).map_err(text)?;
     Ok(Bound { wanted: wanted.clone(), fd: Arc::new(fd), file })
+}
+
+/// Without a group the socket keeps that of the daemon.
+fn owner_of(text: &str) -> Result<(u32, u32), String> {
+    let (uid, gid) = users::owner(text).map_err(|e| e.to_string())?;
+    Ok((uid, if text.contains(':') { gid } else { process::egid() }))
 }
 
 fn remove_socket(path: &Path) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 type Rule = (&'static str, &'static str);
 
 /// In this order. A zero pid stays: no process is not a process.
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}", "TIME"),
     (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}", "DATE"),
     (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),
@@ -27,6 +27,7 @@ const RULES: [Rule; 19] = [
     (r"[^\s|!]+: UserWarning: ", "WARNING: "),
     (r"(?m)^ *!  self\.warnings\.warn\(\n", ""),
     (r"(child|pgid|ppid|sid|pgrp) [1-9]\d*", "$1 PID"),
+    (r"(?m)[ \t]+$", ""),
 ];
 
 static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {

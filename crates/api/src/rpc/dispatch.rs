@@ -79,11 +79,12 @@ impl Cx<'_> {
     /// The method, when it exists and may be called with these parameters now. The order of the checks is
     /// Supervisor's: a wrong number of parameters is told even during a shutdown.
     pub(super) fn admit(&self, name: &str, params: &[Value]) -> Result<&'static Row, Fault> {
-        let row = find(name).ok_or_else(|| Code::UnknownMethod.bare())?;
+        let served = |row: &&Row| row.is_system() || self.inside.has_supervisor_rpc();
+        let row = find(name).filter(served).ok_or_else(|| Code::UnknownMethod.bare())?;
         if params.len() < row.needs || params.len() > row.params.len() {
             return Err(Code::IncorrectParameters.bare());
         }
-        let always = row.method == Method::SendEvent || row.name.starts_with("system.");
+        let always = row.method == Method::SendEvent || row.is_system();
         if !always && self.inside.snapshot().stopping {
             return Err(Code::ShutdownState.bare());
         }
@@ -115,7 +116,7 @@ impl Cx<'_> {
             Method::GetPid => w.int(self.inside.daemon().pid.into()),
             Method::ReadLog => {
                 let cut = Cut::Read { offset: args.number(0)?, length: args.number(1)? };
-                self.read(LogOf::Main, "", cut, w).await?;
+                self.read(LogOf::Main, &self.inside.main_log_path(), cut, w).await?;
             }
             Method::ClearLog => self.clear_main(w).await?,
             Method::Shutdown => done(self.inside.shutdown(self.caller.clone()).await, w)?,
@@ -156,7 +157,7 @@ impl Cx<'_> {
                 let (kind, data) = (plain(args.get(0))?, plain(args.get(1))?);
                 done(self.inside.tell(kind, data).await, w)?;
             }
-            Method::ListMethods => super::system::list(w),
+            Method::ListMethods => super::system::list(self.inside.has_supervisor_rpc(), w),
             Method::Help => super::system::help(args.get(0), w)?,
             Method::Signature => super::system::signature(args.get(0), w)?,
             Method::Multicall => {

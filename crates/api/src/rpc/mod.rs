@@ -50,7 +50,7 @@ struct Cached {
 pub struct RpcReply {
     /// 200, or 400 when the body is no call.
     pub status: u16,
-    /// `text/xml`, or `text/plain` for a refusal.
+    /// `text/xml`, or `text/html` for a refusal, as the ancestor has it.
     pub content_type: &'static str,
     /// Ready to be sent.
     pub body: Bytes,
@@ -61,8 +61,8 @@ pub async fn answer(inside: &Arc<dyn Inside>, caller: &Caller, state: &RpcState,
     let call = match decode_call(&body) {
         Ok(call) => call,
         Err(e) => {
-            let text = format!("{e}\n");
-            return RpcReply { status: 400, content_type: "text/plain", body: text.into() };
+            let text = html(&e.to_string());
+            return RpcReply { status: 400, content_type: "text/html", body: text.into() };
         }
     };
     drop(body);
@@ -78,6 +78,12 @@ pub async fn answer(inside: &Arc<dyn Inside>, caller: &Caller, state: &RpcState,
         Ok(()) => w.finish().into(),
         Err(fault) => encode_fault(&fault).into(),
     })
+}
+
+/// A refusal as the small page that the ancestor's clients expect.
+fn html(why: &str) -> String {
+    let why = why.replace('&', "&amp;").replace('<', "&lt;");
+    format!("<!DOCTYPE html><title>Bad Request</title><h1>Bad Request</h1><p>{why}</p>\n")
 }
 
 fn xml(body: Bytes) -> RpcReply {

@@ -24,7 +24,9 @@ pub(super) fn write_all(inside: &dyn Inside, w: &mut Writer) {
             let unit = units.get(&(spec.group.as_str(), spec.name.as_str())).copied();
             let user = spec.context.user.as_deref();
             let uid = user.and_then(|name| *users.entry(name).or_insert_with(|| inside.user_id(name)));
-            write(spec, unit.filter(|_| in_use), in_use, uid, w);
+            // A newer parse has not chosen its AUTO names yet.
+            let unit = unit.filter(|unit| std::ptr::eq(&*unit.spec, spec));
+            write(spec, unit, in_use, uid, w);
         }
     });
 }

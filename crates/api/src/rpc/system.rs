@@ -43,8 +43,9 @@ impl Cx<'_> {
     }
 }
 
-pub(super) fn list(w: &mut Writer) {
-    w.array(|w| TABLE.iter().for_each(|row| w.str(row.name)));
+pub(super) fn list(supervisor: bool, w: &mut Writer) {
+    let served = TABLE.iter().filter(|row| supervisor || row.is_system());
+    w.array(|w| served.for_each(|row| w.str(row.name)));
 }
 
 pub(super) fn help(name: Option<&Value>, w: &mut Writer) -> Result<(), Fault> {

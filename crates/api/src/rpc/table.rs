@@ -326,6 +326,13 @@ pub(super) static TABLE: [Row; 41] = [
 ];
 
 /// The row of a method.
+impl Row {
+    /// Introspection, which is always there.
+    pub(super) fn is_system(&self) -> bool {
+        self.name.starts_with("system.")
+    }
+}
+
 pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.binary_search_by(|row| row.name.cmp(name)).ok().and_then(|i| TABLE.get(i))
 }

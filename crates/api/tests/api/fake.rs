@@ -281,6 +281,14 @@ impl Inside for Fake {
         self.daemon.lock().unwrap().clone()
     }
 
+    fn has_supervisor_rpc(&self) -> bool {
+        true
+    }
+
+    fn main_log_path(&self) -> String {
+        "/var/log/main.log".into()
+    }
+
     fn identifier(&self) -> String {
         "supervisor".into()
     }

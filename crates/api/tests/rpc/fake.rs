@@ -196,6 +196,14 @@ impl Inside for Fake {
         DaemonView { pid: 4242, ..DaemonView::default() }
     }
 
+    fn has_supervisor_rpc(&self) -> bool {
+        true
+    }
+
+    fn main_log_path(&self) -> String {
+        "/var/log/main.log".into()
+    }
+
     fn identifier(&self) -> String {
         "ident".into()
     }

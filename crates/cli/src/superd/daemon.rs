@@ -1,5 +1,6 @@
 //! The daemon: puts the parts together and lets the engine run.
 
+use super::ancestor;
 use super::args::Args;
 use super::guard::Guard;
 use super::listen::{self, Doors};
@@ -156,9 +157,12 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         let text = first.unwrap_or_else(|| "the configuration is broken, nothing was started".into());
         return Err(Stop::usage(text));
     }
-    become_user(&settings, places)?;
-    let files = raise_limits(&settings)?;
+    let mut done = ancestor::Done { became: become_user(&settings, places)?, ..ancestor::Done::default() };
+    let files = raise_limits(&settings, &mut done)?;
     let main_log = main_log(args, &settings, places, &world.cwd, &log_dir)?;
+    if ancestor {
+        ancestor::log_start(&main_log, clock::now().wall, &initial, &done);
+    }
     let doors = listen::open(&settings, places).map_err(Stop::usage)?;
     let reset_oom = process::oom_score_adj().unwrap_or(0) != 0;
     let pid = family.pid();
@@ -168,6 +172,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         daemon_pid: process::pid(),
         config: places.why.clone(),
         identifier: settings.identifier.clone(),
+        supervisor_rpc: settings.rpcinterface || world.personality != Personality::Supervisord,
         starts: family.starts(),
         began: clock::now().wall,
     };
@@ -183,20 +188,19 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     let now = clock::now();
     if !ancestor {
         main_log.log(Level::Info, now.wall, &places.why);
+        log_reading(&main_log, now.wall, &initial);
     }
-    log_reading(&main_log, now.wall, &initial, ancestor);
     for notice in &doors.notices {
         main_log.log(Level::Warn, now.wall, notice);
     }
-    if process::euid() == 0 && settings.user.is_none() && world.personality == Personality::Supervisord {
-        let text = "Supervisor is running as root.  Privileges were not dropped because no user is specified in the config file.  If you intend to run as root, you can set user=root in the config file to avoid this message.";
-        main_log.log(Level::Critical, now.wall, text);
-    }
     if ancestor {
-        log_servers(&main_log, now.wall, &settings);
+        ancestor::log_servers(&main_log, now.wall, &settings);
     }
-    main_log.log(Level::Info, now.wall, &format!("supervisord started with pid {pid}"));
-    let pid_files = write_pid_files(&settings, places, &world.cwd, pid, &main_log);
+    let (pid_files, written) = write_pid_files(&settings, places, &world.cwd, pid, &main_log);
+    // The ancestor says it only then.
+    if written || !ancestor {
+        main_log.log(Level::Info, now.wall, &format!("supervisord started with pid {pid}"));
+    }
     if args.daemon {
         leave_the_terminals_place(&settings, &main_log);
     }
@@ -312,11 +316,11 @@ fn log_dir(places: &Places, make: bool) -> PathBuf {
 }
 
 /// `user=` of the main section (supervisor-contract 1).
-fn become_user(settings: &Settings, places: &Places) -> Result<(), Stop> {
-    let Some(name) = &settings.user else { return Ok(()) };
+fn become_user(settings: &Settings, places: &Places) -> Result<Option<u32>, Stop> {
+    let Some(name) = &settings.user else { return Ok(None) };
     let user = users::lookup_user(name).map_err(|e| Stop::usage(e.to_string()))?;
     if process::euid() == user.uid {
-        return Ok(());
+        return Ok(None);
     }
     if process::euid() != 0 {
         return Err(Stop::usage("Can't drop privilege as nonroot user"));
@@ -324,7 +328,8 @@ fn become_user(settings: &Settings, places: &Places) -> Result<(), Stop> {
     let groups = users::groups_of(&user);
     hand_over(places, user.uid, user.gid)
         .and_then(|()| process::become_user(user.uid, user.gid, &groups))
-        .map_err(|e| Stop::io(&format!("cannot become user {name}"), &e))
+        .map_err(|e| Stop::io(&format!("cannot become user {name}"), &e))?;
+    Ok(Some(user.uid))
 }
 
 /// The launcher made the runtime folder as root; now it is the user's. What an earlier daemon left in it
@@ -343,13 +348,17 @@ fn hand_over(places: &Places, uid: u32, gid: u32) -> io::Result<()> {
 
 /// `minfds` and `minprocs` (supervisor-contract 1), then as many files for the daemon itself as the
 /// hard limit allows: each unit needs about six.
-fn raise_limits(settings: &Settings) -> Result<FileLimits, Stop> {
+fn raise_limits(settings: &Settings, done: &mut ancestor::Done) -> Result<FileLimits, Stop> {
     let files = settings.minfds.unwrap_or(LEAST_FILES);
     let few =
         |e: io::Error, what: &str| Stop::usage(format!("cannot have {what}: {}", supers_os::error_text(&e)));
-    process::raise_nofile(files).map_err(|e| few(e, &format!("{files} open files (minfds)")))?;
+    if process::raise_nofile(files).map_err(|e| few(e, &format!("{files} open files (minfds)")))? {
+        done.raised.push(("RLIMIT_NOFILE", files));
+    }
     let procs = settings.minprocs.unwrap_or(LEAST_PROCESSES);
-    process::raise_nproc(procs).map_err(|e| few(e, &format!("{procs} processes (minprocs)")))?;
+    if process::raise_nproc(procs).map_err(|e| few(e, &format!("{procs} processes (minprocs)")))? {
+        done.raised.push(("RLIMIT_NPROC", procs));
+    }
     let child =
         process::limit(Resource::Nofile).map_err(|e| Stop::io("cannot read the limit of open files", &e))?;
     let own = process::raise_nofile_to_hard().unwrap_or(child.0);
@@ -357,7 +366,7 @@ fn raise_limits(settings: &Settings) -> Result<FileLimits, Stop> {
 }
 
 /// Which files were read, and what was found in them (supervisor-contract 1, "Main-log phrases").
-fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded, ancestor: bool) {
+fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded) {
     for file in loaded.config.files.iter().skip(1) {
         log.log(Level::Info, now, &format!("Included extra file \"{file}\" during parsing"));
     }
@@ -366,21 +375,7 @@ fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded, ancestor: bool) {
             Severity::Error => Level::Error,
             Severity::Warning => Level::Warn,
         };
-        let text = if ancestor { finding.message.clone() } else { finding.to_string() };
-        log.log(level, now, &text);
-    }
-}
-
-/// The ancestor's lines about its servers (supervisor-contract 4).
-fn log_servers(log: &MainLog, now: Wall, settings: &Settings) {
-    for server in &settings.servers {
-        if settings.rpcinterface {
-            log.log(Level::Info, now, "RPC interface 'supervisor' initialized");
-        }
-        if server.auth.is_none() {
-            let text = format!("Server '{}' running without any HTTP authentication checking", server.name);
-            log.log(Level::Critical, now, &text);
-        }
+        log.log(level, now, &finding.to_string());
     }
 }
 
@@ -446,20 +441,25 @@ fn write_pid_files(
     cwd: &Path,
     pid: i32,
     log: &MainLog,
-) -> Vec<PathBuf> {
+) -> (Vec<PathBuf>, bool) {
     let configured = match &settings.pidfile {
         Some(p) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(p))),
         None if matches!(places.choice, Choice::File(_)) => Some(cwd.join("supervisord.pid")),
         None => Some(places.pid_file.clone()),
     };
     let all: Vec<PathBuf> = configured.into_iter().chain([places.runtime.join("pid")]).collect();
+    let mut written = true;
     for path in &all {
         if let Err(e) = fs::write(path, format!("{pid}\n")) {
-            let text = format!("could not write pidfile {}: {}", path.display(), supers_os::error_text(&e));
+            written = false;
+            let mut text = format!("could not write pidfile {}", path.display());
+            if !speaks_as_ancestor() {
+                text += &format!(": {}", supers_os::error_text(&e));
+            }
             log.log(Level::Critical, clock::now().wall, &text);
         }
     }
-    all
+    (all, written)
 }
 
 fn dup(fd: std::os::fd::BorrowedFd<'_>) -> Result<OwnedFd, Stop> {

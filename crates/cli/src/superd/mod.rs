@@ -6,6 +6,7 @@
 //!
 //! The executable answers to other names too, by link or by a leading `--as NAME`: see [`Name`].
 
+mod ancestor;
 mod args;
 mod daemon;
 mod guard;

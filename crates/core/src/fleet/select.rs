@@ -25,11 +25,11 @@ pub fn select(fleet: &Fleet, names: &[String]) -> Result<Vec<UnitId>, String> {
 }
 
 fn one(fleet: &Fleet, name: &str) -> Vec<UnitId> {
-    if name == "all" {
-        return fleet.iter().map(|(id, _)| id).collect();
-    }
     if let Some(id) = fleet.find(name) {
         return alloc::vec![id];
+    }
+    if name == "all" {
+        return fleet.iter().map(|(id, _)| id).collect();
     }
     let bare = name.strip_suffix(".service").unwrap_or(name);
     if let Some(id) = fleet.find(bare) {

@@ -27,7 +27,7 @@ pub fn resolve(program: &BStr, path: Option<&BStr>) -> Result<CString, StartErro
     } else {
         search(program, path.unwrap_or(BStr::new(DEFAULT_PATH)))?
     };
-    judge(found.as_bstr(), program, &meta)?;
+    judge(found.as_bstr(), &meta)?;
     CString::new(Vec::from(found)).map_err(|_| not_found(program, &io::ErrorKind::NotFound.into()))
 }
 
@@ -43,15 +43,15 @@ fn search(program: &BStr, path: &BStr) -> Result<(BString, Metadata), StartError
     Err(not_found(program, &io::Error::from_raw_os_error(libc::ENOENT)))
 }
 
-fn judge(found: &BStr, program: &BStr, meta: &Metadata) -> Result<(), StartError> {
+fn judge(found: &BStr, meta: &Metadata) -> Result<(), StartError> {
     if meta.is_dir() {
-        return Err(fault(libc::EISDIR, format!("command at '{program}' is a directory")));
+        return Err(fault(libc::EISDIR, format!("command at '{found}' is a directory")));
     }
     if meta.permissions().mode() & 0o111 == 0 {
-        return Err(fault(libc::EACCES, format!("command at '{program}' is not executable")));
+        return Err(fault(libc::EACCES, format!("command at '{found}' is not executable")));
     }
     if !crate::process::is_executable(path_of(found)) {
-        return Err(fault(libc::EACCES, format!("no permission to run command '{program}'")));
+        return Err(fault(libc::EACCES, format!("no permission to run command '{found}'")));
     }
     Ok(())
 }

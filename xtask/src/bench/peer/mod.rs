@@ -1,4 +1,4 @@
-//! The same configuration under Supervisor from PyPI and under ours, one after the other, and how much is between them.
+//! The same configuration under Supervisor from PyPI and under ours, one after the other.
 
 mod look;
 mod rpc;
@@ -17,7 +17,7 @@ use std::time::Duration;
 struct Effort {
     /// Daemons that are started for the start alone.
     starts: usize,
-    /// What the start has left to do is done after this time; threads of a pool may wait for 10 s before they end.
+    /// What the start has left to do is done after this time; a pool's threads may wait for 10 s.
     settle: Duration,
     /// Nobody asks anything for so long.
     idle: Duration,
@@ -36,19 +36,20 @@ pub(super) fn measure(rig: &Rig, plan: &Plan) -> Result<Vec<Row>, String> {
     let count = plan.pick(1000, 100);
     let idle = Duration::from_secs(plan.pick(20, 3));
     let load = Duration::from_secs(plan.pick(4, 1));
+    // Few answers come in that time, and one more or less should not matter.
+    let long = load * 2;
     let settle = Duration::from_secs(plan.pick(12, 3));
     let (fresh, calls, kills) = (plan.pick(3, 1), plan.pick(3, 1), plan.pick(11, 2));
-    let few = Effort { starts: 1, settle, idle, load, fresh, calls, kills };
+    let few = Effort { starts: 1, settle, idle, load: long, fresh, calls, kills };
     let (fresh, calls, kills) = (plan.pick(7, 2), plan.pick(30, 3), plan.pick(101, 10));
     let many = Effort { starts: plan.pick(3, 1), settle, idle, load, fresh, calls, kills };
-    let theirs = Side::start(rig, &Make::Genuine(genuine), count)?;
-    let theirs = look::look(&theirs, &few)?;
+    // Each side is gone before the next one begins.
+    let theirs = look::look(&Side::start(rig, &Make::Genuine(genuine), count)?, &few)?;
     let mut starts = Vec::new();
     for _ in 1..many.starts {
         starts.push(look::start(&Side::start(rig, &Make::Ours, count)?)?);
     }
-    let ours = Side::start(rig, &Make::Ours, count)?;
-    let mut ours = look::look(&ours, &many)?;
+    let mut ours = look::look(&Side::start(rig, &Make::Ours, count)?, &many)?;
     starts.push(ours.start);
     ours.start = table::median(&mut starts);
     let mut rows = rows(count, idle, &ours, &theirs);
