@@ -88,7 +88,7 @@ fn sound(data: &[u8], skip: usize, head: usize, body: u64) {
         let (name, value) = line.split_at(colon);
         assert!(name.iter().all(|b| b.is_ascii_graphic()) && !name.is_empty(), "a name with a gap");
         let name = name.to_ascii_lowercase();
-        assert!(!name.starts_with(b"transfer") || !name.ends_with(b"encoding"), "a body in pieces");
+        assert!(name != b"transfer-encoding" && name != b"transfer_encoding", "a body in pieces");
         if name == b"content-length" {
             let value = String::from_utf8_lossy(value).trim_start_matches(':').trim().to_owned();
             lengths.push(value.parse::<u64>().ok());

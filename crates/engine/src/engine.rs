@@ -448,9 +448,9 @@ impl Engine {
             }
             Signal::USR2 => {
                 self.journal.info(self.now, "received SIGUSR2 indicating log reopen request");
+                self.journal.info(self.now, "supervisord logreopen");
                 self.journal.flush();
                 self.journal.reopen();
-                self.journal.info(self.now, "supervisord logreopen");
                 self.logs.reopen_all();
             }
             other => self.journal.info(self.now, format!("received {other}, which means nothing here")),

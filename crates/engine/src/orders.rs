@@ -56,9 +56,18 @@ impl Engine {
     /// Takes a request. Those that use the files' present text first have them read.
     pub(crate) fn asked(&mut self, ask: Ask) {
         let refuse = self.fleet.is_stopping();
-        if let Ask::Order { order, .. } = &ask
-            && self.comes_too_early(order)
-        {
+        let early = match &ask {
+            Ask::Order { order, .. } => self.comes_too_early(order),
+            Ask::Stdin { unit, .. } => self.is_unborn(*unit),
+            Ask::Reload { .. }
+            | Ask::Add { .. }
+            | Ask::Reread { .. }
+            | Ask::AddGroup { .. }
+            | Ask::RemoveGroup { .. }
+            | Ask::Tell { .. }
+            | Ask::Shutdown { .. } => false,
+        };
+        if early {
             return self.postponed.push(ask);
         }
         match ask {
@@ -120,14 +129,15 @@ impl Engine {
     /// signal waits until that is known. Bounded by the doors' own queue.
     fn comes_too_early(&self, order: &Order) -> bool {
         let touches = matches!(order.verb, Verb::Stop | Verb::Signal(_));
-        let unborn = |id: &UnitId| {
-            let state = self.fleet.get(*id).map(|slot| &slot.unit.state);
-            matches!(state, Some(State::Starting { run, pid: None, .. }) if self.spawning.contains(run))
-        };
         order.rules == Rules::Supervisor
             && touches
             && !self.spawning.is_empty()
-            && select(&self.fleet, &order.names).is_ok_and(|ids| ids.iter().any(unborn))
+            && select(&self.fleet, &order.names).is_ok_and(|ids| ids.iter().any(|id| self.is_unborn(*id)))
+    }
+
+    fn is_unborn(&self, id: UnitId) -> bool {
+        let state = self.fleet.get(id).map(|slot| &slot.unit.state);
+        matches!(state, Some(State::Starting { run, pid: None, .. }) if self.spawning.contains(run))
     }
 
     fn audit(&mut self, caller: &Caller, what: &str) {

@@ -47,7 +47,7 @@ impl SharedSockets {
         }
         // The old one goes first: the new one may want its address.
         self.0.remove(&key);
-        let bound = bind(wanted).map_err(|why| {
+        let bound = bind(wanted, spec.context.user.as_deref()).map_err(|why| {
             format!("Could not create FastCGI socket {}: {why}", url(&wanted.address))
         })?;
         let fd = bound.fd.clone();
@@ -74,12 +74,13 @@ fn url(address: &SocketAddress) -> String {
     }
 }
 
-fn bind(wanted: &SharedSocket) -> Result<Bound, String> {
+/// `user` is whom the children run as: without an owner of its own the socket is all theirs.
+fn bind(wanted: &SharedSocket, user: Option<&str>) -> Result<Bound, String> {
     let text = |e: io::Error| supers_os::error_text(&e);
     let (fd, file): (OwnedFd, _) = match &wanted.address {
         SocketAddress::Unix { path, owner, mode } => {
             let path = Path::new(std::ffi::OsStr::from_bytes(path));
-            let owner = owner.as_deref().map(owner_of).transpose()?;
+            let owner = owner.as_deref().map(|text| owner_of(text, user)).transpose()?;
             // Children of an earlier daemon may still listen there: a new socket takes the name.
             remove_socket(path).map_err(text)?;
             (socket::bind_unix(path, *mode, owner).map_err(text)?.into(), Some(path.to_owned()))
@@ -94,9 +95,9 @@ fn bind(wanted: &SharedSocket) -> Result<Bound, String> {
 }
 
 /// Without a group the socket keeps that of the daemon.
-fn owner_of(text: &str) -> Result<(u32, u32), String> {
+fn owner_of(text: &str, user: Option<&str>) -> Result<(u32, u32), String> {
     let (uid, gid) = users::owner(text).map_err(|e| e.to_string())?;
-    Ok((uid, if text.contains(':') { gid } else { process::egid() }))
+    Ok((uid, if text.contains(':') || user == Some(text) { gid } else { process::egid() }))
 }
 
 fn remove_socket(path: &Path) -> io::Result<()> {

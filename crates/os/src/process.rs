@@ -255,16 +255,28 @@ pub fn detach_stdio() -> io::Result<()> {
 /// # Errors
 /// The file cannot be made or opened.
 pub fn lock_file(path: &Path) -> io::Result<Option<OwnedFd>> {
+    match flock(path, libc::LOCK_EX | libc::LOCK_NB) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The same, and waits for whoever holds it.
+///
+/// # Errors
+/// The file cannot be made or opened.
+pub fn wait_for_lock(path: &Path) -> io::Result<OwnedFd> {
+    flock(path, libc::LOCK_EX)
+}
+
+fn flock(path: &Path, how: libc::c_int) -> io::Result<OwnedFd> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let mut options = OpenOptions::new();
     let file: File =
         options.read(true).write(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
     // SAFETY: plain numbers.
-    match check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
-        Ok(_) => Ok(Some(file.into())),
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(e) => Err(e),
-    }
+    check(unsafe { libc::flock(file.as_raw_fd(), how) }).map(|_| file.into())
 }
 
 /// We may write there (with our effective user).
