@@ -98,7 +98,8 @@ pub(crate) struct Meaning {
 /// files which mean the same can be compared.
 pub(crate) fn meaning(loaded: Loaded, name: &str, by: u32) -> Meaning {
     let config = loaded.config;
-    let moved = |file: &[u8], line: u32| if file.ends_with(name.as_bytes()) { line.saturating_sub(by) } else { line };
+    let moved =
+        |file: &[u8], line: u32| if file.ends_with(name.as_bytes()) { line.saturating_sub(by) } else { line };
     let finding = |f: Finding| Finding { line: moved(&f.file, f.line), message: String::new(), ..f };
     let program = |p: Program| {
         let mut spec = (*p.spec).clone();
@@ -118,7 +119,8 @@ pub(crate) fn meaning(loaded: Loaded, name: &str, by: u32) -> Meaning {
 pub(crate) fn same(what: &str, got: &Meaning, wanted: &Meaning) {
     if got != wanted {
         let (got, wanted) = (format!("{got:#?}"), format!("{wanted:#?}"));
-        let pair = wanted.lines().zip(got.lines()).find(|(a, b)| a != b).unwrap_or(("", "one line more or less"));
+        let pair =
+            wanted.lines().zip(got.lines()).find(|(a, b)| a != b).unwrap_or(("", "one line more or less"));
         panic!("{what} changes the meaning:\n  from {}\n  to   {}", pair.0.trim(), pair.1.trim());
     }
 }

@@ -116,7 +116,8 @@ fn plainly(text: &[u8], gives: bool) -> (Vec<Said>, Mood) {
             said.push(Said::BadLine);
             return (said, Mood::Unknown);
         };
-        let Some((result, after)) = usize::try_from(length).ok().and_then(|n| body.split_at_checked(n)) else {
+        let Some((result, after)) = usize::try_from(length).ok().and_then(|n| body.split_at_checked(n))
+        else {
             return (said, Mood::Busy);
         };
         said.push(Said::Result(result == b"OK"));

@@ -59,10 +59,8 @@ pub fn xmlrpc(data: &[u8]) -> Kind {
     if let Ok(call) = &call {
         within(&call.params, data);
         let again = decode_call(&encode_call(&call.method, &call.params));
-        let wanted = Call {
-            method: as_written(&call.method),
-            params: call.params.iter().map(written).collect(),
-        };
+        let wanted =
+            Call { method: as_written(&call.method), params: call.params.iter().map(written).collect() };
         same(&again, &Ok(wanted));
     }
     let answer = decode_response(data);
@@ -183,7 +181,9 @@ fn shape(value: &Value) -> String {
         Value::Base64(_) => "bytes".into(),
         Value::DateTime(_) => "time".into(),
         Value::Array(list) => format!("[{}]", list.iter().take(3).map(shape).collect::<String>()),
-        Value::Struct(members) => format!("{{{}}}", members.iter().take(3).map(|m| shape(&m.1)).collect::<String>()),
+        Value::Struct(members) => {
+            format!("{{{}}}", members.iter().take(3).map(|m| shape(&m.1)).collect::<String>())
+        }
         Value::Nil => "nil".into(),
     }
 }

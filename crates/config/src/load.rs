@@ -151,7 +151,8 @@ impl Loader<'_> {
             Ok(read) => read,
             Err(mut fault) => {
                 if self.req.personality == Personality::Supervisord {
-                    fault.message = format!("could not read config file {}", self.shown);
+                    let verb = if source::exists(&full) { "read" } else { "find" };
+                    fault.message = format!("could not {verb} config file {}", self.shown);
                 }
                 return self.fatal(fault);
             }

@@ -102,6 +102,11 @@ pub(crate) fn is_hidden(name: &[u8]) -> bool {
     name.starts_with(b".") || name.starts_with(b"#") || LEFTOVERS.iter().any(|end| name.ends_with(end))
 }
 
+/// True for a file of any kind.
+pub(crate) fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
 /// True for an existing folder.
 pub(crate) fn is_dir(path: &Path) -> bool {
     path.is_dir()

@@ -61,7 +61,7 @@ fn carried(spec: &Spec) -> Spec {
     (s.restart.force, s.restart.delay) = (ExitSet::default(), Default::default());
     (s.stop.sweep, s.context.session, s.context.stdin_pipe) = (false, false, false);
     s.context.ignore_sigpipe = false;
-    (s.context.env.inherit, s.context.env.user_vars, s.context.env.invocation) = (false, false, false);
+    (s.context.env.inherit, s.context.env.invocation) = (false, false);
     let given = |k: &BString| k != "LANG" && k != "PATH" && !k.starts_with(b"SUPERVISOR_");
     s.context.env.vars.retain(|(k, _)| given(k));
     s.context.umask = Some(s.context.umask.unwrap_or(0o022));

@@ -37,8 +37,9 @@ pub trait Inside: Control {
     /// The number of a user by name or number; `None` when there is none.
     fn user_id(&self, name: &str) -> Option<u32>;
 
-    /// Whether a start of this unit would find a program to execute; asked before its state is looked at.
-    fn runnable(&self, unit: UnitId) -> Answer<'_, Result<(), Unrunnable>>;
+    /// Whether a start of these units would find a program to execute, in their order; asked before their state
+    /// is looked at.
+    fn runnable(&self, units: Vec<UnitId>) -> Answer<'_, Vec<Result<(), Unrunnable>>>;
 
     /// Parses the configuration again and keeps it as the last parse. Nothing running is touched.
     ///

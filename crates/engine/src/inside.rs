@@ -50,11 +50,11 @@ impl Inside for Handle {
         users::lookup_user(name).ok().map(|user| user.uid)
     }
 
-    fn runnable(&self, unit: UnitId) -> Answer<'_, Result<(), Unrunnable>> {
+    fn runnable(&self, units: Vec<UnitId>) -> Answer<'_, Vec<Result<(), Unrunnable>>> {
         Box::pin(async move {
-            let spec = self.spec(unit)?;
+            let specs = units.into_iter().map(|unit| self.spec(unit)).collect::<Result<Vec<_>, _>>()?;
             let env = self.child_env.clone();
-            on_helper(move || runnable(&env, &spec)).await
+            on_helper(move || specs.iter().map(|spec| runnable(&env, spec)).collect()).await
         })
     }
 

@@ -102,10 +102,11 @@ async fn one(context: &Context<'_>, act: Act, name: &str) -> String {
 
 async fn start(context: &Context<'_>, unit: &UnitView, name: &str) -> Result<String, String> {
     let error = |why: &str| format!("ERROR: Process {name}: {why}");
-    match context.inside.runnable(unit.id).await.map_err(|r| fault(&r, name))? {
-        Ok(()) => {}
-        Err(Unrunnable::Missing(_)) => return Err(error("no such file")),
-        Err(Unrunnable::NotExecutable(_)) => return Err(error("file not executable")),
+    let mut found = context.inside.runnable(vec![unit.id]).await.map_err(|r| fault(&r, name))?;
+    match found.pop() {
+        Some(Ok(())) | None => {}
+        Some(Err(Unrunnable::Missing(_))) => return Err(error("no such file")),
+        Some(Err(Unrunnable::NotExecutable(_))) => return Err(error("file not executable")),
     }
     let rows = order(context, Verb::Start, &unit.spec.full_name()).await?;
     match rows.first().map(|row| row.outcome) {

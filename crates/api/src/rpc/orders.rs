@@ -6,6 +6,7 @@ use super::names::{self, Target, Unit};
 use crate::xmlrpc::{Fault, Value, Writer};
 use std::collections::HashMap;
 use supers_core::control::{Order, Outcome, Row, Rules, Verb};
+use supers_core::inside::Unrunnable;
 use supers_core::proc::Word;
 use supers_core::signal::Signal;
 
@@ -28,15 +29,16 @@ impl Cx<'_> {
         match self.who(scope, args, |word| !is_up(word))? {
             Target::One(unit) => {
                 let name = args.text(0)?;
-                self.startable(&unit, name).await?;
+                self.startable(std::slice::from_ref(&unit), Some(name)).await?.pop().unwrap_or(Ok(()))?;
                 self.order_one(&unit, name, Verb::Start, wait).await?;
                 w.bool(true);
             }
             Target::Group(units) => {
                 w.begin_array();
                 let mut ready = Vec::new();
-                for unit in units {
-                    match self.startable(&unit, &unit.spec.full_name()).await {
+                let found = self.startable(&units, None).await?;
+                for (unit, startable) in units.into_iter().zip(found) {
+                    match startable {
                         Ok(()) => ready.push(unit),
                         Err(fault) => write_row(w, &unit, Err(fault)),
                     }
@@ -112,15 +114,20 @@ impl Cx<'_> {
         Ok(Target::Group(units))
     }
 
-    /// Whether there is something to execute is looked at before the state.
-    async fn startable(self, unit: &Unit, name: &str) -> Result<(), Fault> {
-        let found = self.inside.runnable(unit.id).await.map_err(|r| refused(&r))?;
-        found.map_err(|why| unrunnable(&why))?;
-        match unit.state.kind() {
-            Word::Starting | Word::Running | Word::Backoff => Err(Code::AlreadyStarted.of(name)),
-            Word::Unknown => Err(Code::Failed.of(&format!("{name} is in an unknown state"))),
-            Word::Stopped | Word::Stopping | Word::Exited | Word::Fatal => Ok(()),
-        }
+    /// Whether there is something to execute is looked at before the state. Faults call a unit as it was `given`.
+    async fn startable(self, units: &[Unit], given: Option<&str>) -> Result<Vec<Result<(), Fault>>, Fault> {
+        let ids = units.iter().map(|unit| unit.id).collect();
+        let found = self.inside.runnable(ids).await.map_err(|r| refused(&r))?;
+        let judge = |(unit, found): (&Unit, Result<(), Unrunnable>)| {
+            found.map_err(|why| unrunnable(&why))?;
+            let name = given.map_or_else(|| unit.spec.full_name(), ToOwned::to_owned);
+            match unit.state.kind() {
+                Word::Starting | Word::Running | Word::Backoff => Err(Code::AlreadyStarted.of(&name)),
+                Word::Unknown => Err(Code::Failed.of(&format!("{name} is in an unknown state"))),
+                Word::Stopped | Word::Stopping | Word::Exited | Word::Fatal => Ok(()),
+            }
+        };
+        Ok(units.iter().zip(found).map(judge).collect())
     }
 
     fn order(verb: Verb, names: Vec<String>, wait: bool) -> Order {

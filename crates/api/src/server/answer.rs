@@ -56,15 +56,15 @@ async fn try_answer(link: &Arc<Link>, route: Route, body: Incoming) -> Result<Re
         Route::Order(order) => order_one(link, order).await?,
         Route::Orders => {
             let order: Order = read_json(link, body).await?;
-            rows(control.order(link.caller(), order).await?)
+            rows(control.order(link.caller().clone(), order).await?)
         }
         Route::Add => {
             let unit: NewUnit = read_json(link, body).await?;
-            rows(control.add(link.caller(), unit).await?)
+            rows(control.add(link.caller().clone(), unit).await?)
         }
-        Route::Reload { dry_run } => ok(json(&control.reload(link.caller(), dry_run).await?)),
+        Route::Reload { dry_run } => ok(json(&control.reload(link.caller().clone(), dry_run).await?)),
         Route::Shutdown => {
-            control.shutdown(link.caller()).await?;
+            control.shutdown(link.caller().clone()).await?;
             Reply::Json(StatusCode::ACCEPTED, Bytes::from_static(b"{\"shutting_down\":true}\n"))
         }
     })
@@ -97,7 +97,7 @@ async fn program(inside: &dyn Inside, name: &str) -> Result<Reply, Detail> {
 /// One object for one name, a list for a pattern; the code says whether all went well.
 async fn order_one(link: &Link, order: Order) -> Result<Reply, Detail> {
     let (verb, pattern) = (order.verb, order.names.iter().any(|n| is_pattern(n)));
-    let mut flow = link.shared.inside.order(link.caller(), order).await?;
+    let mut flow = link.shared.inside.order(link.caller().clone(), order).await?;
     let mut rows = Vec::new();
     while let Some(row) = flow.next().await? {
         rows.push(row);

@@ -91,7 +91,7 @@ async fn rpc(link: &Arc<Link>, request: Request<Incoming>) -> Answered {
     }
     let body = sent(link, request, limit).await?;
     let body::Received { bytes, share } = body;
-    let reply = crate::rpc::answer(&link.shared.inside, &link.caller(), &link.shared.rpc, bytes).await;
+    let reply = crate::rpc::answer(&link.shared.inside, link.caller(), &link.shared.rpc, bytes).await;
     // What was made of the body is gone as well.
     drop(share);
     let body = if reply.body.len() > HEAVY && reply.body.is_unique() {
@@ -146,7 +146,7 @@ async fn page(link: &Arc<Link>, request: Request<Incoming>, path: &str) -> Answe
         (false, true) => Form::parse(&query, b""),
         (false, false) => return Err(StatusCode::BAD_REQUEST.into()),
     };
-    let context = Context { inside: link.shared.inside.as_ref(), caller: link.caller() };
+    let context = Context { inside: link.shared.inside.as_ref(), caller: link.caller().clone() };
     match pages::page(&context, path, &form).await {
         Page::Html(text) => Ok(fresh(whole(HTML, text))),
         Page::Plain(text) => Ok(whole("text/plain", text)),

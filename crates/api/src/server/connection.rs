@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use supers_core::control::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -43,6 +43,8 @@ pub(super) struct Link {
     /// The local address, for TCP.
     local: Option<IpAddr>,
     peer: Peer,
+    /// Found out once a connection: a user's name is looked up in a file.
+    caller: OnceLock<Caller>,
 }
 
 enum Peer {
@@ -69,19 +71,19 @@ impl Link {
     }
 
     fn new(shared: Arc<Shared>, open: &Open, seat: Arc<Seat>, local: Option<IpAddr>, peer: Peer) -> Link {
-        Link { shared, stop: open.stop.subscribe(), seat, door: open.door.subscribe(), local, peer }
+        Link { shared, stop: open.stop.subscribe(), seat, door: open.door.subscribe(), local, peer, caller: OnceLock::new() }
     }
 
     /// Who asks, for the log.
-    pub(super) fn caller(&self) -> Caller {
-        match self.peer {
+    pub(super) fn caller(&self) -> &Caller {
+        self.caller.get_or_init(|| match self.peer {
             Peer::Unix(uid) => {
                 let name = uid.and_then(self.shared.setup.user_name);
                 let who = name.or(uid.map(|u| u.to_string())).unwrap_or_else(|| "unknown".into());
                 Caller { door: "unix".into(), who }
             }
             Peer::Tcp(addr) => Caller { door: "http".into(), who: addr.to_string() },
-        }
+        })
     }
 
     /// Whether this request may come in.

@@ -301,9 +301,12 @@ impl Inside for Fake {
         None
     }
 
-    fn runnable(&self, unit: UnitId) -> Answer<'_, Result<(), Unrunnable>> {
-        let name = self.units.lock().unwrap()[unit.0 as usize].spec.full_name();
-        done(self.unrunnable.lock().unwrap().get(&name).cloned().map_or(Ok(()), Err))
+    fn runnable(&self, units: Vec<UnitId>) -> Answer<'_, Vec<Result<(), Unrunnable>>> {
+        let of = |unit: UnitId| {
+            let name = self.units.lock().unwrap()[unit.0 as usize].spec.full_name();
+            self.unrunnable.lock().unwrap().get(&name).cloned().map_or(Ok(()), Err)
+        };
+        done(units.into_iter().map(of).collect())
     }
 
     fn reread(&self, _caller: Caller) -> Answer<'_, Reread> {

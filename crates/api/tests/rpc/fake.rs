@@ -216,9 +216,12 @@ impl Inside for Fake {
         (name == "www").then_some(33)
     }
 
-    fn runnable(&self, unit: UnitId) -> Answer<'_, Result<(), Unrunnable>> {
-        let name = self.snapshot().get(unit).unwrap().spec.full_name();
-        ready(Ok(self.unrunnable.get(&name).cloned().map_or(Ok(()), Err)))
+    fn runnable(&self, units: Vec<UnitId>) -> Answer<'_, Vec<Result<(), Unrunnable>>> {
+        let of = |unit| {
+            let name = self.snapshot().get(unit).unwrap().spec.full_name();
+            self.unrunnable.get(&name).cloned().map_or(Ok(()), Err)
+        };
+        ready(Ok(units.into_iter().map(of).collect()))
     }
 
     fn reread(&self, _: Caller) -> Answer<'_, Reread> {

@@ -155,8 +155,12 @@ fn the_last_parse() {
     let mut plain = Spec::new("a");
     plain.output.stdout = Sink { target: auto(), max_bytes: 0, backups: 1, ..Sink::default() };
     plain.output.stderr = Some(Sink { target: Target::File(BString::from("/e.log")), ..Sink::default() });
-    let mut fake = Fake::new(vec![view("g", "full", stopped())]);
-    fake.parsed = vec![Arc::new(full), Arc::new(plain)];
+    // What runs is of this very parse: its AUTO names are known.
+    let full = Arc::new(full);
+    let mut running = view("g", "full", stopped());
+    running.spec = full.clone();
+    let mut fake = Fake::new(vec![running]);
+    fake.parsed = vec![full, Arc::new(plain)];
     let c = Client::new(fake);
     assert_eq!(
         c.ok("getAllConfigInfo", &[]),

@@ -53,7 +53,7 @@ fn faults() {
     assert_eq!(c.fault("readProcessLog", &at(0, 0)), (20, "NO_FILE: /log/out".into()));
     assert_eq!(c.fault("readProcessLog", &at(0, 5)), (20, "NO_FILE: /log/out".into()));
     assert_eq!(c.fault("readProcessStderrLog", &at(0, 0)), (20, "NO_FILE".into()));
-    assert_eq!(c.fault("readLog", &[n(0), n(0)]), (20, "NO_FILE".into()));
+    assert_eq!(c.fault("readLog", &[n(0), n(0)]), (20, "NO_FILE: /var/log/main.log".into()));
     assert_eq!(c.fault("clearLog", &[]), (20, "NO_FILE".into()));
     for method in ["tailProcessLog", "tailProcessStdoutLog", "tailProcessStderrLog"] {
         assert_eq!(c.ok(method, &at(0, 5)), "[\"\", 0, false]");

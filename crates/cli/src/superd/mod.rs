@@ -73,7 +73,11 @@ pub fn main(argv: Vec<OsString>) -> i32 {
         Some((name, count)) => (Name::parse(name), argv.get(1 + count..).unwrap_or_default()),
         None => (Some(Name::parse(&called).unwrap_or(Name::Superd)), argv.get(1..).unwrap_or_default()),
     };
-    let with_name = |name: &str| std::iter::once(OsString::from(name)).chain(words.to_vec());
+    let with_name = |name: &str| {
+        // By a link the whole path counts: it is shown, and files are searched beside it.
+        let called = argv.first().filter(|_| words.len() + 1 == argv.len()).cloned();
+        std::iter::once(called.unwrap_or_else(|| name.into())).chain(words.to_vec())
+    };
     match name {
         Some(Name::Superd) | None => own(&argv, &called),
         Some(Name::Supers) => crate::supers::main(with_name("supers")),

@@ -28,6 +28,7 @@ mod settings;
 mod shell;
 mod status;
 
+use crate::supervisord::called_path;
 use history::History;
 use interrupt::Interrupt;
 use session::{Ask, Session};
@@ -62,8 +63,12 @@ fn leading_as(argv: &[OsString]) -> usize {
 pub fn main(argv: impl Iterator<Item = OsString>) -> i32 {
     let argv: Vec<OsString> = argv.collect();
     let taken = leading_as(&argv);
-    let program = argv.first().cloned().unwrap_or_else(|| NAME.into());
-    let shown = argv.iter().take(1 + taken).map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let called = argv.first().map_or(OsStr::new(NAME), OsString::as_os_str);
+    let program = called_path(called, std::env::var_os("PATH").as_deref());
+    let shown = match taken {
+        0 => program.display().to_string(),
+        _ => argv.iter().take(1 + taken).map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" "),
+    };
     let words: Vec<String> = argv.iter().skip(1 + taken).map(|a| a.to_string_lossy().into_owned()).collect();
     let options = match args::parse(&words) {
         Ok(options) if options.help => {
@@ -87,7 +92,7 @@ fn refuse(program: &str, why: &str) -> i32 {
     EXIT_USAGE
 }
 
-fn run(options: &args::Options, program: &OsStr) -> Result<i32, String> {
+fn run(options: &args::Options, program: &Path) -> Result<i32, String> {
     let settings = settings::settings(options, program)?;
     let interrupt = Rc::new(Interrupt::new());
     let input = link::SharedInput::default();

@@ -66,7 +66,12 @@ pub struct Session<'a> {
 impl Session<'_> {
     /// A line of text. That nobody reads it changes nothing about what is to be done.
     pub(super) fn say(&mut self, text: &str) {
-        drop(self.out.write_all(format!("{text}\n").as_bytes()));
+        self.say_all(&format!("{text}\n"));
+    }
+
+    /// Whole lines.
+    pub(super) fn say_all(&mut self, lines: &str) {
+        drop(self.out.write_all(lines.as_bytes()));
         drop(self.out.flush());
     }
 

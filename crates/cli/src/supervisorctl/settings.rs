@@ -6,7 +6,7 @@ use bstr::ByteSlice;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use supers_config::ctl::{self, Around, Unusable};
+use supers_config::ctl::{self, Unusable};
 use supers_config::places::{NotFound, find};
 use supers_config::source::Disk;
 use supers_config::{Choice, Ctl, Personality};
@@ -27,9 +27,11 @@ pub(super) struct Settings {
 ///
 /// # Errors
 /// The text after `Error: `.
-pub(super) fn settings(options: &Options, program: &OsStr) -> Result<Settings, String> {
+pub(super) fn settings(options: &Options, program: &Path) -> Result<Settings, String> {
     let mut world = World::here(Personality::Supervisord);
-    world.exe_dir = folder_of(program, &world).or(world.exe_dir);
+    // The search begins beside the link, not beside what it leads to.
+    let beside = program.parent().filter(|dir| !dir.as_os_str().is_empty());
+    world.exe_dir = beside.map(|dir| world.cwd.join(dir)).or(world.exe_dir);
     let ctl = configured(options, &world)?;
     let username = options.username.clone().or(ctl.username);
     let password = options.password.clone().or(ctl.password.map(|p| p.reveal().to_str_lossy().into_owned()));
@@ -56,20 +58,9 @@ fn configured(options: &Options, world: &World) -> Result<Ctl, String> {
     };
     let (Choice::File(path) | Choice::Dir(path)) = &places.choice;
     let shown = || options.configuration.clone().unwrap_or_else(|| path.display().to_string());
-    let around =
-        Around { env: &world.env, cwd: &world.cwd, home: std::env::var_os("HOME").map(PathBuf::from) };
-    ctl::read(path, &around).map_err(|e| match e {
+    let request = world.request(&places.choice, Path::new(""));
+    ctl::read(&request, path).map_err(|e| match e {
         Unusable::Unreadable => format!("could not read config file {}", shown()),
         Unusable::Broken(text) => text,
     })
-}
-
-/// The folder of the program as it was called: the search begins beside the link, not beside what it
-/// leads to.
-fn folder_of(program: &OsStr, world: &World) -> Option<PathBuf> {
-    if program.as_bytes().contains(&b'/') {
-        return world.cwd.join(program).parent().map(Path::to_path_buf);
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).find(|dir| dir.join(program).is_file())
 }

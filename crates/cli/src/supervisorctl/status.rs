@@ -3,6 +3,7 @@
 use super::names;
 use super::rpc::{Value, list, member, number};
 use super::session::{Done, Session, exit, full_name};
+use std::fmt::Write as _;
 
 /// Runs `status`.
 pub(super) fn status(session: &mut Session<'_>, args: &str) -> Done {
@@ -40,13 +41,16 @@ pub(super) fn status(session: &mut Session<'_>, args: &str) -> Done {
 fn show(session: &mut Session<'_>, rows: &[&Value]) {
     let names: Vec<String> = rows.iter().map(|row| full_name(row)).collect();
     let width = names.iter().map(|n| n.chars().count()).fold(30, usize::max) + 3;
+    let mut text = String::new();
     for (row, name) in rows.iter().zip(&names) {
         let (state, description) = (member(row, "statename"), member(row, "description"));
-        session.say(&format!("{name:<width$}{state:<10}{description}"));
+        // Written at once: a thousand rows are one system call and not a thousand.
+        let _ = writeln!(text, "{name:<width$}{state:<10}{description}");
         if is_down(number(row, "state")) {
             session.status = exit::STATUS_NOT_RUNNING;
         }
     }
+    session.say_all(&text);
 }
 
 /// STOPPED, EXITED, FATAL and UNKNOWN.

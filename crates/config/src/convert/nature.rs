@@ -90,11 +90,11 @@ pub const LIST: [Row; 14] = [
     },
     Row {
         nature: Nature::Environment,
-        fields: "context.env.{inherit,user_vars,invocation}, LANG, PATH, SUPERVISOR_*",
+        fields: "context.env.{inherit,invocation}, LANG, PATH, SUPERVISOR_*",
         to_unit: "a unit gets LANG, PATH, its user's variables and what it sets; nothing of the daemon's own \
                   environment and no SUPERVISOR_* (PassEnvironment= takes single variables over)",
         to_ini: "an INI program gets the daemon's whole environment (its PATH and LANG too) and SUPERVISOR_*, \
-                 but no HOME, USER, LOGNAME and SHELL of its user and no INVOCATION_ID",
+                 but no INVOCATION_ID, and under supervisord no HOME, USER, LOGNAME and SHELL of its user",
     },
     Row {
         nature: Nature::Folder,

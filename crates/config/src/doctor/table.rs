@@ -368,9 +368,9 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         id: "user-home",
-        who: &[Who::Supervisor, Who::Supers],
+        who: &[Who::Supervisor],
         severity: Severity::Warning,
-        text: "`user={value}` changes neither HOME nor USER: the program sees those of the daemon; Go sets them, and a PATH of its own",
+        text: "`user={value}` changes neither HOME nor USER: the program sees those of the daemon; superd sets them, and Go them and a PATH of its own",
         hint: "set HOME and USER in environment",
         test: |v| v.key(PROGRAMS, "user", |s| !s.other("environment").is_some_and(|e| e.contains("HOME"))),
     },

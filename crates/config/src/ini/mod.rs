@@ -1,7 +1,7 @@
 //! The Supervisor dialect (supervisor-contract 2 to 4).
 //!
 //! [`parse`] reads lines into sections with places, [`expand`] does the `%` formatting, [`value`] knows
-//! the types, [`keys`] the names; [`settings`], [`program`] and [`group`] lower sections, [`lower`] puts
+//! the types, [`keys`] the names; [`settings`], [`plugin`], [`program`] and [`group`] lower sections, [`lower`] puts
 //! all together.
 
 pub(crate) mod expand;
@@ -10,6 +10,7 @@ pub(crate) mod group;
 pub(crate) mod keys;
 pub(crate) mod lower;
 pub(crate) mod parse;
+pub(crate) mod plugin;
 pub(crate) mod pool;
 pub(crate) mod program;
 pub(crate) mod settings;

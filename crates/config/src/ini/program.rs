@@ -281,12 +281,19 @@ fn one(
     spec.listener = pool.listener.clone();
     spec.socket = pool.socket.clone();
     spec.server_url = once.server_url.as_ref().map(ToString::to_string);
+    let as_ancestor = shared.req.personality == Personality::Supervisord;
     spec.context = Context {
         user: once.user.clone(),
         umask: once.umask,
         directory: directory.map(|path| Directory { path, optional: false }),
-        env: Env { inherit: true, vars: variables(shared, once, (&name, group), own), ..Env::default() },
-        exit_127: shared.req.personality == Personality::Supervisord,
+        env: Env {
+            inherit: true,
+            // The ancestor leaves those of the daemon, and files are written for that.
+            user_vars: !as_ancestor,
+            vars: variables(shared, once, (&name, group), own),
+            ..Env::default()
+        },
+        exit_127: as_ancestor,
         ..Context::default()
     };
     spec

@@ -4,11 +4,12 @@ use super::expand::Scope;
 use super::fields::{Fields, string};
 use super::keys::Kind;
 use super::parse::{Doc, Section};
+use super::plugin;
 use super::value::{self, Value};
 use crate::fault::Fault;
 use crate::flags::{Flags, LogTarget, log_target};
 use crate::load::{Personality, Request};
-use crate::model::{Address, Auth, Ctl, Password, Secret, Server, Settings};
+use crate::model::{Address, Auth, Password, Secret, Server, Settings};
 use bstr::{BStr, BString};
 
 /// Longest path of a unix socket, without the closing zero byte.
@@ -52,7 +53,7 @@ pub(crate) fn lower(req: &Request<'_>, doc: &Doc, env: &Scope, flags: &Flags) ->
     }
     if let Some(section) = doc.section("supervisorctl") {
         let mut fields = Fields::new(section, &doc.defaults);
-        out.settings.ctl = ctl(req, &mut fields, &scope);
+        out.settings.ctl = crate::ctl::values(req, &mut fields, &scope);
         // They are the client's business; the daemon runs without.
         if req.personality == Personality::Superd {
             out.warnings.append(&mut fields.faults);
@@ -182,43 +183,13 @@ fn password(text: &BStr) -> Value<Password> {
     sum.map(Password::Sha1).ok_or_else(|| "{SHA} must be followed by the 40 hex digits of a SHA-1 sum".into())
 }
 
-fn ctl(req: &Request<'_>, f: &mut Fields<'_>, scope: &Scope) -> Ctl {
-    Ctl {
-        present: true,
-        serverurl: f.opt("serverurl", scope, string),
-        username: f.opt("username", scope, string),
-        password: f.opt("password", scope, |t| Ok(Secret::new(t))),
-        prompt: f.get("prompt", scope, Ctl::default().prompt, string),
-        history_file: f.opt("history_file", scope, |t| Ok(value::full_path(t, req))),
-    }
-}
-
-/// `[rpcinterface:x]`: only the ancestor's own is known. `[ctlplugin:x]` concerns the client, and is
-/// not looked at.
+/// `[rpcinterface:x]`; `[ctlplugin:x]` concerns the client, and is not looked at.
 fn plugins(req: &Request<'_>, doc: &Doc, scope: &Scope, out: &mut Lowered) {
-    const KEY: &str = "supervisor.rpcinterface_factory";
-    const OWN: &str = "supervisor.rpcinterface:make_main_rpcinterface";
     for section in &doc.sections {
         let Some((Kind::RpcInterface, name)) = Kind::of(&section.name) else { continue };
         let mut f = Fields::new(section, &doc.defaults);
-        match f.text(KEY, scope) {
-            None if f.faults.is_empty() => {
-                let text = format!("section [{}] does not specify a {KEY}", section.name);
-                f.fault(Fault::new(&section.place, text));
-            }
-            None => {}
-            Some(factory) if factory == OWN => {
-                out.settings.rpcinterface |= name == "supervisor";
-                // Nobody reads the other keys, but the ancestor expands them.
-                for key in section.entries.iter().map(|e| e.key.as_str()).filter(|k| *k != KEY) {
-                    let _ = f.text(key, scope);
-                }
-            }
-            Some(factory) => {
-                let text = format!("{factory} cannot be resolved within [{}]", section.name);
-                f.fault(Fault::new(&f.place(KEY), text).hint("Python plug-ins cannot be loaded"));
-            }
-        }
+        let own = plugin::is_own(&mut f, scope, &plugin::RPC);
+        out.settings.rpcinterface |= own && name == "supervisor";
         match req.personality {
             Personality::Supervisord => out.errors.append(&mut f.faults),
             Personality::Superd => out.warnings.append(&mut f.faults),
