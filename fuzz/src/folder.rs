@@ -1,6 +1,6 @@
 //! A folder with one configuration file, and loading it with users that exist only here.
 
-use bstr::{BString, ByteSlice};
+use bstr::BString;
 use std::cell::OnceCell;
 use std::fs;
 use std::path::PathBuf;
@@ -70,9 +70,8 @@ pub(crate) fn check(loaded: &Loaded, name: &str, text: &[u8]) {
         let line = finding.line as usize;
         assert!(line <= lines.len(), "{finding}: the file has {} lines", lines.len());
         let text = line.checked_sub(1).and_then(|at| lines.get(at)).copied().unwrap_or_default();
-        let (length, goes_on) = (text.len(), text.trim_end_with(|c| c == '\r').ends_with(b"\\"));
-        // Columns of a unit's line that goes on count through the joined lines.
-        assert!(goes_on || finding.column as usize <= length + 1, "{finding}: the line has {length} bytes");
+        let length = text.len();
+        assert!(finding.column as usize <= length + 1, "{finding}: the line has {length} bytes");
     }
     for program in &config.programs {
         let spec = &program.spec;

@@ -1,4 +1,5 @@
 //! Every text of the corpora, and a short run by a fixed seed.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::Duration;
 use supers_fuzz::TARGETS;

@@ -74,8 +74,11 @@ impl Fault {
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let allowed = (word.chars().count() / 3).clamp(1, 3);
+    // Words of very different length cannot be near; comparing a huge one would cost its square.
+    let length = lower.chars().count();
     known
         .into_iter()
+        .filter(|k| k.chars().count().abs_diff(length) <= allowed)
         .map(|k| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), k))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

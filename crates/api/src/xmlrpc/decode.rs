@@ -87,16 +87,17 @@ fn text_of(document: &[u8], limits: Limits) -> Result<Cow<'_, str>, DecodeError>
         return Err(DecodeError::TooLarge("bytes"));
     }
     let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-    if document.iter().any(|b| *b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) {
-        return Err(DecodeError::Xml("a control character".into()));
-    }
     let is = |name: &str, of: &[&str]| of.iter().any(|o| o.eq_ignore_ascii_case(name));
-    match declared_encoding(document) {
+    let text = match declared_encoding(document) {
         Some(name) if is(name, &["iso-8859-1", "latin-1", "latin1"]) => {
-            Ok(Cow::Owned(document.iter().map(|b| char::from(*b)).collect()))
+            Cow::Owned(document.iter().map(|b| char::from(*b)).collect())
         }
-        Some(name) if !is(name, &["utf-8", "utf8", "us-ascii", "ascii"]) => Err(DecodeError::Encoding),
-        _ => std::str::from_utf8(document).map(Cow::Borrowed).map_err(|_| DecodeError::Encoding),
+        Some(name) if !is(name, &["utf-8", "utf8", "us-ascii", "ascii"]) => return Err(DecodeError::Encoding),
+        _ => Cow::Borrowed(std::str::from_utf8(document).map_err(|_| DecodeError::Encoding)?),
+    };
+    match text.chars().all(super::encode::is_xml) {
+        true => Ok(text),
+        false => Err(DecodeError::Xml("a character that XML does not have".into())),
     }
 }
 
@@ -179,6 +180,7 @@ impl<'a> Parser<'a> {
     fn new(text: &'a str, limits: Limits) -> Parser<'a> {
         let mut reader = Reader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
+        reader.config_mut().check_comments = true;
         Parser { reader, values: 0, limits }
     }
 
@@ -187,10 +189,16 @@ impl<'a> Parser<'a> {
             let event = self.reader.read_event().map_err(|e| DecodeError::Xml(e.to_string()))?;
             return Ok(match event {
                 Event::Start(e) | Event::Empty(e) => {
+                    if let Some(Err(bad)) = e.attributes().find(Result::is_err) {
+                        return Err(DecodeError::Xml(bad.to_string()));
+                    }
                     let tag = Tag::parse(e.name().as_ref());
                     Token::Open(tag.ok_or(DecodeError::Grammar("an element of another kind"))?)
                 }
                 Event::End(_) => Token::Close,
+                Event::Text(e) if e.contains("]]>") => {
+                    return Err(DecodeError::Xml("`]]>` outside of CDATA".into()));
+                }
                 Event::Text(e) => Token::Text(e.xml10_content()),
                 Event::CData(e) => Token::Text(e.xml10_content()),
                 Event::GeneralRef(e) => {

@@ -28,8 +28,8 @@ pub(crate) struct File {
 /// Reads a whole file.
 pub(crate) fn parse(file: &Arc<BString>, text: &str) -> File {
     let mut out = File::default();
-    // The line being continued: where it began and its text so far.
-    let mut open: Option<(u32, String)> = None;
+    // The line being continued: where it began, how long its first part is, and its text so far.
+    let mut open: Option<(u32, usize, String)> = None;
     for (index, line) in text.split('\n').enumerate() {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
         let line = line.strip_suffix('\r').unwrap_or(line);
@@ -42,24 +42,25 @@ pub(crate) fn parse(file: &Arc<BString>, text: &str) -> File {
             }
             _ => (line, false),
         };
-        let (start, mut whole) = open.take().unwrap_or((number, String::new()));
+        let (start, first, mut whole) = open.take().unwrap_or((number, text.len(), String::new()));
         whole.push_str(text);
         if goes_on {
             whole.push(' ');
-            open = Some((start, whole));
+            open = Some((start, first, whole));
         } else {
-            logical(file, start, &whole, &mut out);
+            logical(file, (start, first), &whole, &mut out);
         }
     }
-    if let Some((start, whole)) = open {
-        logical(file, start, &whole, &mut out);
+    if let Some((start, first, whole)) = open {
+        logical(file, (start, first), &whole, &mut out);
     }
     out
 }
 
-fn logical(file: &Arc<BString>, number: u32, line: &str, out: &mut File) {
+/// `first`: what follows so many bytes stands in another line of the file, whose column is not known.
+fn logical(file: &Arc<BString>, (number, first): (u32, usize), line: &str, out: &mut File) {
     let place = |byte: usize| {
-        let column = line.get(..byte).unwrap_or("").chars().count() + 1;
+        let column = if byte > first { 0 } else { line.get(..byte).unwrap_or("").chars().count() + 1 };
         Place { file: file.clone(), line: number, column: u32::try_from(column).unwrap_or(u32::MAX) }
     };
     let text = line.trim();
