@@ -79,7 +79,6 @@ fn absolute_url(url: String, req: &Request<'_>) -> String {
 mod tests {
     use super::*;
     use crate::load::{Choice, Personality, Users};
-    use bstr::BString;
     use std::path::PathBuf;
 
     struct Nobody;
@@ -160,10 +159,9 @@ mod tests {
         assert_eq!(text, "a.b:me cannot be resolved within [ctlplugin:x]");
         let own = "supervisor.ctl_factory=supervisor.supervisorctl:DefaultControllerPlugin\n";
         assert!(with(own).starts_with("Ok("));
-        // `here` is not known in them.
-        let text = with(&format!("{own}other=%(here)s\n"));
-        assert!(text.starts_with("Format string '%(here)s' for 'ctlplugin:x.other' contains names"), "{text}");
-        assert!(text.ends_with("Available names: ENV_WHO"), "{text}");
+        let text = with(&format!("{own}other=%(foo)s\n"));
+        let start = "Format string '%(foo)s' for 'ctlplugin:x.other' contains names ('foo')";
+        assert!(text.starts_with(start) && text.ends_with("Available names: ENV_WHO"), "{text}");
         // The client's own section comes first.
         let text = with("[supervisorctl]\nprompt=%(foo)s\n");
         assert!(text.contains("'supervisorctl.prompt'"), "{text}");

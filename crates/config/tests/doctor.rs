@@ -317,7 +317,7 @@ fn what_people_read() {
     s.conf:4: [supervisor,supers] warning: `command`: a blank before `;` or `#` begins a comment, inside quotes too: the value ends there
       hint: write the sign without a blank before it, for example outside the quotes: 'a '';b'
     s.conf:5: [supervisor,supers] error: supervisor does not start, supers refuses the program: Invalid user name nobody-here
-    s.conf:5: [supervisor,supers] warning: `user=nobody-here` changes neither HOME nor USER: the program sees those of the daemon; Go sets them, and a PATH of its own
+    s.conf:5: [supervisor] warning: `user=nobody-here` changes neither HOME nor USER: the program sees those of the daemon; superd sets them, and Go them and a PATH of its own
       hint: set HOME and USER in environment
     s.conf:6: [supervisor,go,supers] warning: `autorestrat` in [program:web] is no key that anybody reads
       hint: did you mean `autorestart`?

@@ -27,7 +27,7 @@ fn defaults_are_the_contracts() {
     assert_eq!(s.stop, StopPolicy::default());
     let c = &s.context;
     assert_eq!((c.umask, c.session, c.stdin_pipe, c.ignore_sigpipe), (None, false, true, false));
-    assert!(c.env.inherit && !c.env.user_vars && !c.env.invocation);
+    assert!(c.env.inherit && c.env.user_vars && !c.env.invocation);
     let auto = Target::Auto { dir: "/tmp".into(), identifier: "supervisor".into() };
     assert_eq!((s.output.stdout.target.clone(), s.output.stdout.max_bytes), (auto.clone(), 50 << 20));
     assert_eq!(s.output.stderr.as_ref().map(|e| (e.target.clone(), e.backups)), Some((auto, 10)));
@@ -57,6 +57,26 @@ fn every_key_has_its_effect() {
     assert_eq!((var(&p, "A").as_deref(), var(&p, "B").as_deref()), (Some("1 2"), Some("x")));
     assert_eq!(var(&p, "SUPERVISOR_SERVER_URL").as_deref(), Some("http://x"));
     assert_eq!(var(&p, "SUPERVISOR_ENABLED").as_deref(), Some("1"));
+}
+
+#[test]
+fn only_the_ancestor_keeps_the_daemons_home() {
+    let world = World::new(&[("s.conf", "[supervisord]\n[program:p]\ncommand=x\nuser=www-data\n")]);
+    assert!(get(&world.file("s.conf"), "p").spec.context.env.user_vars);
+    assert!(!get(&world.ancestor("s.conf"), "p").spec.context.env.user_vars);
+}
+
+#[test]
+fn the_ancestors_words_for_a_file_that_is_not_there() {
+    let world = World::new(&[]);
+    std::fs::create_dir(world.path().join("folder")).unwrap();
+    let said = |name: &str| {
+        let loaded = world.ancestor(name);
+        assert!(loaded.fatal);
+        world.short(&loaded.config.first_error().unwrap().message)
+    };
+    assert_eq!(said("absent.conf"), "could not find config file absent.conf");
+    assert_eq!(said("folder"), "could not read config file folder");
 }
 
 #[test]

@@ -73,15 +73,13 @@ pub fn main(argv: Vec<OsString>) -> i32 {
         Some((name, count)) => (Name::parse(name), argv.get(1 + count..).unwrap_or_default()),
         None => (Some(Name::parse(&called).unwrap_or(Name::Superd)), argv.get(1..).unwrap_or_default()),
     };
-    let with_name = |name: &str| {
-        // By a link the whole path counts: it is shown, and files are searched beside it.
-        let called = argv.first().filter(|_| words.len() + 1 == argv.len()).cloned();
-        std::iter::once(called.unwrap_or_else(|| name.into())).chain(words.to_vec())
-    };
     match name {
         Some(Name::Superd) | None => own(&argv, &called),
-        Some(Name::Supers) => crate::supers::main(with_name("supers")),
-        Some(Name::Supervisorctl) => crate::supervisorctl::main(with_name("supervisorctl")),
+        Some(Name::Supers) => {
+            crate::supers::main(std::iter::once(OsString::from("supers")).chain(words.to_vec()))
+        }
+        // It shows how it was called, and searches for files beside that.
+        Some(Name::Supervisorctl) => crate::supervisorctl::main(argv.iter().cloned()),
         Some(Name::EchoConf) => crate::echo_conf::main(),
         Some(Name::Pidproxy) => crate::pidproxy::main(argv.first().map(OsString::as_os_str), words),
         Some(Name::Supervisord) => as_supervisord(&argv, words, "supervisord"),

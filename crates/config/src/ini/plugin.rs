@@ -12,16 +12,12 @@ pub(crate) struct Factory {
 }
 
 /// Of `[rpcinterface:x]`.
-pub(crate) const RPC: Factory = Factory {
-    key: "supervisor.rpcinterface_factory",
-    own: "supervisor.rpcinterface:make_main_rpcinterface",
-};
+pub(crate) const RPC: Factory =
+    Factory { key: "supervisor.rpcinterface_factory", own: "supervisor.rpcinterface:make_main_rpcinterface" };
 
 /// Of `[ctlplugin:x]`.
-pub(crate) const CTL: Factory = Factory {
-    key: "supervisor.ctl_factory",
-    own: "supervisor.supervisorctl:DefaultControllerPlugin",
-};
+pub(crate) const CTL: Factory =
+    Factory { key: "supervisor.ctl_factory", own: "supervisor.supervisorctl:DefaultControllerPlugin" };
 
 /// True when the ancestor's own code is named. What is wrong is noted in `f`, in which nothing was read yet.
 pub(crate) fn is_own(f: &mut Fields<'_>, scope: &Scope, factory: &Factory) -> bool {

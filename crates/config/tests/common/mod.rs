@@ -43,7 +43,7 @@ impl World {
     }
 
     pub fn load(&self, choice: Choice, personality: Personality) -> Loaded {
-        self.request(choice, personality, |req| load(req))
+        self.request(choice, personality, load)
     }
 
     /// With a request to read this file as the ancestor does.

@@ -1,7 +1,7 @@
 //! What a child finds (supervisor-contract 6).
 
 use super::{fresh, until_text, world};
-use supers_testkit::need_root;
+use supers_testkit::{World, need_root};
 
 /// A field of `/proc/PID/stat`, counted from 0 after the name in brackets.
 fn stat(pid: i32, index: usize) -> i32 {
@@ -104,34 +104,53 @@ fn users() -> Vec<String> {
     users
 }
 
+/// What `id` says of a user.
+fn id(world: &World, flag: &str, user: &str) -> String {
+    let mut command = std::process::Command::new("id");
+    command.args([flag, user]);
+    world.run(command).stdout.trim().to_string()
+}
+
+/// `HOME`, `USER` and `SHELL` as the account of a user has them.
+fn account(user: &str) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(user)).unwrap();
+    let fields: Vec<&str> = line.split(':').collect();
+    format!("HOME={}\nUSER={user}\nSHELL={}\n", fields[5], fields[6])
+}
+
 #[test]
-fn user_with_all_its_groups_and_the_home_of_the_daemon() {
+fn user_with_all_its_groups_and_its_own_home() {
     need_root();
     for user in users() {
-        let mut world = fresh();
-        world.env("USER", "somebody");
-        world.ini(&format!(
-            "[program:a]\ncommand={{actor}} ids env HOME env USER env SHELL print end wait\nuser={user}\n\
-             stdout_logfile={{root}}/a.log\n"
-        ));
-        world.superd();
-        let text = until_text(&world, "a.log", "end\n");
-        let id = |flag: &str| {
-            let mut command = std::process::Command::new("id");
-            command.args([flag, &user]);
-            world.run(command).stdout.trim().to_string()
-        };
-        let mut groups: Vec<u32> = id("-G").split(' ').map(|g| g.parse().unwrap()).collect();
-        groups.sort_unstable();
-        let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
-        let home = world.path("home");
-        let expected = format!(
-            "uid {} gid {} groups {}\nHOME={}\nUSER=somebody\nSHELL=(unset)\nend\n",
-            id("-u"),
-            id("-g"),
-            groups.join(","),
-            home.display()
-        );
-        assert_eq!(text, expected, "{user}");
+        for as_ancestor in [false, true] {
+            let mut world = fresh();
+            world.env("USER", "somebody");
+            let command = "command={actor} ids env HOME env USER env SHELL print end wait";
+            world.ini(&format!(
+                "[supervisord]\n[program:a]\n{command}\nuser={user}\nstdout_logfile={{root}}/a.log\n\
+                 [program:b]\n{command}\nuser={user}\nenvironment=HOME=/own\nstdout_logfile={{root}}/b.log\n"
+            ));
+            world.superd_with(if as_ancestor { &["--as", "supervisord"] } else { &[] });
+            let mut groups: Vec<u32> =
+                id(&world, "-G", &user).split(' ').map(|g| g.parse().unwrap()).collect();
+            groups.sort_unstable();
+            let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+            let ids = format!(
+                "uid {} gid {} groups {}",
+                id(&world, "-u", &user),
+                id(&world, "-g", &user),
+                groups.join(",")
+            );
+            let home = world.path("home");
+            let vars = match as_ancestor {
+                false => account(&user),
+                true => format!("HOME={}\nUSER=somebody\nSHELL=(unset)\n", home.display()),
+            };
+            let expected = format!("{ids}\n{vars}end\n");
+            assert_eq!(until_text(&world, "a.log", "end\n"), expected, "{user} {as_ancestor}");
+            let text = until_text(&world, "b.log", "end\n");
+            assert!(text.contains("\nHOME=/own\nUSER="), "{text}");
+        }
     }
 }
