@@ -196,12 +196,13 @@ impl Remote {
         Ok(bytes)
     }
 
-    /// The whole picture as it came, to be read without copying it.
+    /// The whole picture as it came, to be read without copying it. `brief`: only what a table shows.
     ///
     /// # Errors
     /// As for [`Control::status`].
-    pub async fn picture(&self) -> Result<Picture, Refusal> {
-        self.fetch_bytes(Method::GET, "/api/v1/status", Bytes::new()).await.map(Picture)
+    pub async fn picture(&self, brief: bool) -> Result<Picture, Refusal> {
+        let path = if brief { "/api/v1/status?brief=1" } else { "/api/v1/status" };
+        self.fetch_bytes(Method::GET, path, Bytes::new()).await.map(Picture)
     }
 
     async fn rows(&self, path: &str, body: Bytes) -> Result<Box<dyn Rows>, Refusal> {
@@ -285,7 +286,7 @@ where
 
 impl Control for Remote {
     fn status(&self) -> Answer<'_, Status<'static>> {
-        Box::pin(async { self.picture().await?.read().map(Status::into_owned) })
+        Box::pin(async { self.picture(false).await?.read().map(Status::into_owned) })
     }
 
     /// The caller is not sent: the daemon sees for itself who asks.

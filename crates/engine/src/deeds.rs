@@ -164,15 +164,8 @@ impl Engine {
             let text = format!("cannot watch pid {}: {}", pid.0, supers_os::error_text(&e));
             self.journal.warn(self.now, &text);
         }
-        let r = Run {
-            unit,
-            spec,
-            exe,
-            pid,
-            pidfd: started.child.pidfd,
-            streams: started.streams,
-            exit: None,
-        };
+        let r =
+            Run { unit, spec, exe, pid, pidfd: started.child.pidfd, streams: started.streams, exit: None };
         self.runs.insert(run, r);
         self.bus.started(unit, run, exe, started.stdin);
         if wanted {

@@ -293,7 +293,8 @@ impl Engine {
     }
 
     fn deadline(&self) -> Option<Mono> {
-        let own = [self.fleet.deadline(), self.tickets.deadline(), self.waiting.deadline(), self.bus.deadline()];
+        let own =
+            [self.fleet.deadline(), self.tickets.deadline(), self.waiting.deadline(), self.bus.deadline()];
         own.into_iter().flatten().min()
     }
 

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use supers_core::control::{Answer, Caller, LogFlow, LogFrom, Refusal};
 use supers_core::exit::StartError;
 use supers_core::ids::UnitId;
-use supers_core::inside::{
-    Cut, GroupDone, Inside, LogFault, LogOf, Piece, Reread, StdinDone, Unrunnable,
-};
+use supers_core::inside::{Cut, GroupDone, Inside, LogFault, LogOf, Piece, Reread, StdinDone, Unrunnable};
 use supers_core::snapshot::{DaemonView, Snapshot};
 use supers_core::spec::Spec;
 use supers_core::time::Now;

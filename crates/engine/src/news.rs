@@ -15,12 +15,15 @@ impl Engine {
     pub(crate) fn prepare(&mut self, ids: &[UnitId]) {
         self.listen(ids);
         for id in ids {
-            let Some(spec) = self.fleet.get(*id).and_then(|slot| slot.future_spec()).cloned() else { continue };
+            let Some(spec) = self.fleet.get(*id).and_then(|slot| slot.future_spec()).cloned() else {
+                continue;
+            };
             match self.logs.prepare(*id, &spec.full_name(), &spec.output) {
                 Ok(paths) => drop(self.log_paths.insert(*id, Arc::new(paths))),
                 // Its start will say so too.
                 Err(e) => {
-                    let text = format!("{}: cannot make its log: {}", spec.full_name(), supers_os::error_text(&e));
+                    let text =
+                        format!("{}: cannot make its log: {}", spec.full_name(), supers_os::error_text(&e));
                     self.journal.warn(self.now, text);
                 }
             }

@@ -81,7 +81,9 @@ impl Engine {
             Ask::Order { caller, order, reply } => {
                 self.audit(&caller, &format!("{} {}", verb_word(order.verb), order.names.join(" ")));
                 match order.verb {
-                    Verb::Start | Verb::Restart if order.rules == Rules::Supers => self.sources.read_for(After::Order { order, reply }),
+                    Verb::Start | Verb::Restart if order.rules == Rules::Supers => {
+                        self.sources.read_for(After::Order { order, reply })
+                    }
                     Verb::Start | Verb::Restart | Verb::Stop | Verb::Reload | Verb::Signal(_) => {
                         let rows = self.carry_out(&order, &BTreeSet::new());
                         drop(reply.send(rows));
@@ -256,7 +258,9 @@ impl Engine {
         let stopping = matches!(state, State::Stopping { .. });
         match order.verb {
             // Supervisor does not turn a stop round.
-            Verb::Start if stopping && order.rules == Rules::Supervisor => row(Outcome::Superseded, "it is stopping"),
+            Verb::Start if stopping && order.rules == Rules::Supervisor => {
+                row(Outcome::Superseded, "it is stopping")
+            }
             Verb::Start if up && !changed => {
                 if state.is_starting() && order.wait {
                     None

@@ -47,9 +47,8 @@ impl SharedSockets {
         }
         // The old one goes first: the new one may want its address.
         self.0.remove(&key);
-        let bound = bind(wanted, spec.context.user.as_deref()).map_err(|why| {
-            format!("Could not create FastCGI socket {}: {why}", url(&wanted.address))
-        })?;
+        let bound = bind(wanted, spec.context.user.as_deref())
+            .map_err(|why| format!("Could not create FastCGI socket {}: {why}", url(&wanted.address)))?;
         let fd = bound.fd.clone();
         self.0.insert(key, bound);
         Ok(Some(fd))

@@ -63,7 +63,8 @@ impl Code {
 
     /// `NAME: detail`
     pub(super) fn of(self, detail: &str) -> Fault {
-        let fits = detail.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_DETAIL);
+        let fits =
+            detail.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_DETAIL);
         let short = detail.get(..fits.last().unwrap_or(0)).unwrap_or_default();
         Fault { code: self as i32, text: format!("{}: {short}", self.name()) }
     }

@@ -49,7 +49,7 @@ async fn try_answer(link: &Arc<Link>, route: Route, body: Incoming) -> Result<Re
     let control: &dyn Control = shared.inside.as_ref();
     Ok(match route {
         Route::Programs => ok(shared.status.programs(shared.inside.as_ref())),
-        Route::Status => ok(shared.status.status(shared.inside.as_ref())),
+        Route::Status { brief } => ok(shared.status.status(shared.inside.as_ref(), brief)),
         Route::Version => ok(json(&shared.inside.daemon())),
         Route::Program(name) => program(shared.inside.as_ref(), &name).await?,
         Route::Logs(request) => logs(link, request).await?,

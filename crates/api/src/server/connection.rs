@@ -71,7 +71,15 @@ impl Link {
     }
 
     fn new(shared: Arc<Shared>, open: &Open, seat: Arc<Seat>, local: Option<IpAddr>, peer: Peer) -> Link {
-        Link { shared, stop: open.stop.subscribe(), seat, door: open.door.subscribe(), local, peer, caller: OnceLock::new() }
+        Link {
+            shared,
+            stop: open.stop.subscribe(),
+            seat,
+            door: open.door.subscribe(),
+            local,
+            peer,
+            caller: OnceLock::new(),
+        }
     }
 
     /// Who asks, for the log.

@@ -19,8 +19,6 @@ use body::Bodies;
 use connection::Link;
 use seats::{Seat, Seats};
 pub(crate) use status::sorted;
-#[doc(hidden)]
-pub use strict::inspect_head;
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io::{self, Write};
@@ -29,6 +27,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+#[doc(hidden)]
+pub use strict::inspect_head;
 use supers_core::inside::Inside;
 use tokio::sync::{Semaphore, oneshot, watch};
 

@@ -19,7 +19,10 @@ pub(super) enum Route {
     /// `GET /api/v1/programs/NAME/logs`
     Logs(LogRequest),
     /// `GET /api/v1/status`
-    Status,
+    Status {
+        /// Without what is empty, and without what a table does not show.
+        brief: bool,
+    },
     /// `GET /api/v1/version`
     Version,
     /// `POST /api/v1/programs/NAME/VERB`
@@ -77,7 +80,7 @@ fn place(uri: &Uri) -> Result<Place, Detail> {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let place = match parts.as_slice() {
         ["programs"] => Place::Both(Route::Programs, Route::Add),
-        ["status"] => Place::Read(Route::Status),
+        ["status"] => Place::Read(Route::Status { brief: query.flag("brief")?.unwrap_or(false) }),
         ["version"] => Place::Read(Route::Version),
         ["orders"] => Place::Write(Route::Orders),
         ["reload"] => Place::Write(Route::Reload { dry_run: query.flag("dry_run")?.unwrap_or(false) }),

@@ -6,6 +6,7 @@ use crate::wire::json;
 use bytes::Bytes;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use supers_core::ids::UnitId;
 use supers_core::inside::Inside;
@@ -21,7 +22,8 @@ struct Kept {
     /// All units in the order of their names, as it was found last.
     order: Arc<[UnitId]>,
     programs: Option<(Key, Bytes)>,
-    status: Option<(Key, Bytes)>,
+    /// Whole and brief.
+    status: [Option<(Key, Bytes)>; 2],
 }
 
 #[derive(PartialEq, Eq)]
@@ -46,17 +48,25 @@ impl Cache {
     }
 
     /// The whole picture.
-    pub(super) fn status(&self, inside: &dyn Inside) -> Bytes {
+    pub(super) fn status(&self, inside: &dyn Inside, brief: bool) -> Bytes {
         let (snapshot, now, daemon) = (inside.snapshot(), inside.now(), inside.daemon());
         let key = Key { turn: snapshot.turn, second: now.wall.secs(), daemon };
         let mut kept = lock(&self.0);
-        if let Some((_, bytes)) = kept.status.as_ref().filter(|(k, _)| *k == key) {
+        let [whole, short] = &kept.status;
+        let found = if brief { short } else { whole };
+        if let Some((_, bytes)) = found.as_ref().filter(|(k, _)| *k == key) {
             return bytes.clone();
         }
         let units = kept.sorted(&snapshot);
-        let picture = Picture { daemon: &key.daemon, programs: Programs { units: &units, now } };
-        let bytes = Bytes::from(json(&picture));
-        kept.status = Some((key, bytes.clone()));
+        let daemon = &key.daemon;
+        let bytes = Bytes::from(match brief {
+            true => {
+                json(&BriefPicture { daemon, programs: units.iter().map(|u| Brief::new(u, now)).collect() })
+            }
+            false => json(&Picture { daemon, programs: Programs { units: &units, now } }),
+        });
+        let [whole, short] = &mut kept.status;
+        *(if brief { short } else { whole }) = Some((key, bytes.clone()));
         bytes
     }
 }
@@ -91,6 +101,50 @@ fn name(u: &UnitView) -> (&str, &str) {
 struct Picture<'a> {
     daemon: &'a DaemonView,
     programs: Programs<'a>,
+}
+
+#[derive(Serialize)]
+struct BriefPicture<'a> {
+    daemon: &'a DaemonView,
+    programs: Vec<Brief<'a>>,
+}
+
+/// The fields of a [`ProgramView`] that a table shows; those that are empty or zero are left out.
+#[derive(Serialize)]
+struct Brief<'a> {
+    name: &'a str,
+    group: &'a str,
+    state: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    pid: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    uptime_s: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    restarts: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    hint: Cow<'a, str>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl<'a> Brief<'a> {
+    fn new(unit: &'a UnitView, now: Now) -> Brief<'a> {
+        let ProgramView { pid, uptime_s, restarts, reason, hint, .. } = ProgramView::new(unit, now);
+        Brief {
+            name: &unit.spec.name,
+            group: &unit.spec.group,
+            state: unit.state.word(),
+            pid: u64::try_from(pid).unwrap_or(0),
+            uptime_s,
+            restarts: restarts.into(),
+            reason,
+            hint,
+        }
+    }
 }
 
 struct Programs<'a> {

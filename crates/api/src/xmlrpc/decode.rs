@@ -92,7 +92,9 @@ fn text_of(document: &[u8], limits: Limits) -> Result<Cow<'_, str>, DecodeError>
         Some(name) if is(name, &["iso-8859-1", "latin-1", "latin1"]) => {
             Cow::Owned(document.iter().map(|b| char::from(*b)).collect())
         }
-        Some(name) if !is(name, &["utf-8", "utf8", "us-ascii", "ascii"]) => return Err(DecodeError::Encoding),
+        Some(name) if !is(name, &["utf-8", "utf8", "us-ascii", "ascii"]) => {
+            return Err(DecodeError::Encoding);
+        }
         _ => Cow::Borrowed(std::str::from_utf8(document).map_err(|_| DecodeError::Encoding)?),
     };
     match text.chars().all(super::encode::is_xml) {

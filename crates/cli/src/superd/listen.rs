@@ -108,11 +108,10 @@ impl Doors {
 
     fn tcp(&mut self, door: Door, host: &str, port: u16) -> Result<(), String> {
         let host = if host.is_empty() { "0.0.0.0" } else { host };
-        let bound = TcpListener::bind((host, port))
-            .map_err(|e| match speaks_as_ancestor() {
-                true => words::cannot_listen(&e),
-                false => format!("cannot listen on {host}:{port}: {}", busy(&e, port)),
-            })?;
+        let bound = TcpListener::bind((host, port)).map_err(|e| match speaks_as_ancestor() {
+            true => words::cannot_listen(&e),
+            false => format!("cannot listen on {host}:{port}: {}", busy(&e, port)),
+        })?;
         self.open.push((door, Listener::Tcp(bound)));
         Ok(())
     }

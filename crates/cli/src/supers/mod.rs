@@ -170,18 +170,18 @@ impl Context<'_> {
 
     /// The same over a connection that is there.
     async fn status_of(&self, remote: &Remote) -> Result<Status<'static>, Failure> {
-        Ok(self.picture_of(remote).await?.read()?.into_owned())
+        Ok(self.picture_of(remote, false).await?.read()?.into_owned())
     }
 
-    /// The same as it comes.
-    async fn picture(&self) -> Result<Picture, Failure> {
-        self.picture_of(&self.connect().await?).await
+    /// The same as it comes. `brief`: only what a table shows.
+    async fn picture(&self, brief: bool) -> Result<Picture, Failure> {
+        self.picture_of(&self.connect().await?, brief).await
     }
 
     /// A daemon that was stopped still lets clients connect, so this waits only for so long.
-    async fn picture_of(&self, remote: &Remote) -> Result<Picture, Failure> {
+    async fn picture_of(&self, remote: &Remote, brief: bool) -> Result<Picture, Failure> {
         let patience = self.around.patience;
-        match tokio::time::timeout(patience, remote.picture()).await {
+        match tokio::time::timeout(patience, remote.picture(brief)).await {
             Ok(picture) => Ok(picture?),
             Err(_) => Err(Failure::NoDaemon(format!(
                 "superd lets clients connect but did not answer within {} s; is it stopped, or the machine overloaded?",

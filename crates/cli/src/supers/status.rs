@@ -20,7 +20,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
-        let picture = context.picture().await?;
+        let picture = context.picture(!context.globals.json).await?;
         let picture = picture.read()?;
         let (shown, exit) = self.choose(context, &picture)?;
         if context.globals.json {
@@ -92,13 +92,18 @@ fn line<'a>(p: &'a ProgramView<'a>, globals: &Globals) -> Vec<Cell<'a>> {
         Cow::Borrowed(name) => clean(name),
         Cow::Owned(name) => clean(&name).into_owned().into(),
     };
-    let mut cells = vec![
+    let restarts = match p.restarts {
+        0 => Cow::Borrowed("0"),
+        n => Cow::Owned(n.to_string()),
+    };
+    let mut cells = Vec::with_capacity(6);
+    cells.extend([
         Cell::new(Tone::Plain, name),
         Cell::new(tone, clean(&p.state)),
         Cell::new(Tone::Plain, pid),
         Cell::new(Tone::Plain, uptime),
-        Cell::new(Tone::Plain, p.restarts.to_string()),
-    ];
+        Cell::new(Tone::Plain, restarts),
+    ]);
     if p.reason.is_empty() && p.hint.is_empty() {
         return cells;
     }

@@ -51,7 +51,7 @@ impl Style {
 /// Columns that `text` takes: two for wide characters (CJK and most pictures), none for marks that
 /// combine.
 pub(super) fn columns(text: &str) -> usize {
-    if is_plain(text) { text.len() } else { text.chars().map(char_columns).sum() }
+    if text.is_ascii() { text.len() } else { text.chars().map(char_columns).sum() }
 }
 
 /// Nothing but printable ASCII, as nearly all text is.
@@ -121,6 +121,16 @@ impl<'a> Cell<'a> {
     }
 }
 
+/// Piece by piece: a thousand rows have a lot of them.
+fn spaces(out: &mut String, mut count: usize) {
+    const PIECE: &str = "                                ";
+    while count > PIECE.len() {
+        out.push_str(PIECE);
+        count -= PIECE.len();
+    }
+    out.push_str(PIECE.get(..count).unwrap_or_default());
+}
+
 /// Lines with aligned columns, two spaces apart; the last cell of a line is not padded.
 pub(super) fn table(rows: &[Vec<Cell<'_>>], style: Style) -> String {
     let mut widths: Vec<usize> = Vec::new();
@@ -136,7 +146,7 @@ pub(super) fn table(rows: &[Vec<Cell<'_>>], style: Style) -> String {
         for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
             style.paint_to(&mut out, cell.tone, &cell.text);
             if i < last {
-                out.extend(std::iter::repeat_n(' ', width - columns(&cell.text) + 2));
+                spaces(&mut out, width - columns(&cell.text) + 2);
             }
         }
         out.push('\n');
