@@ -262,8 +262,9 @@ fn a_view_of_each_state() {
         for line in lines {
             stage.say(line);
         }
-        let view = ProgramView::new(&published(&stage), time(stage.clock));
-        assert_eq!([view.state.as_str(), &view.reason, &view.hint], want, "{lines:?}");
+        let unit = published(&stage);
+        let view = ProgramView::new(&unit, time(stage.clock));
+        assert_eq!([&*view.state, &*view.reason, &*view.hint], want, "{lines:?}");
     }
     // Held, and the others just got there.
     let mut view = published(&Stage::new([ini("web")]));
@@ -280,7 +281,8 @@ fn a_view_in_full() {
         stage.say(line);
     }
     stage.clock += ms(1700);
-    let view = ProgramView::new(&published(&stage), time(stage.clock));
+    let unit = published(&stage);
+    let view = ProgramView::new(&unit, time(stage.clock));
     let want = ProgramView {
         name: "web".into(),
         group: "web".into(),

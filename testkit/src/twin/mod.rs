@@ -1,8 +1,8 @@
 //! Twins: one scenario is played under the genuine Supervisor and under ours, and the two transcripts are compared.
 //!
-//! *Owns:* the scenarios' language ([`scenario`], [`words`]), the player ([`play`] and its helpers), what makes
-//! two transcripts alike ([`normal`]), the wanted differences ([`differences`]), the list of names that must be
-//! covered ([`coverage`]), and the run of all of them ([`suite`]).
+//! *Owns:* the scenarios' language (`scenario`, `words`), the player (`play` and its helpers), what makes
+//! two transcripts alike (`normal`), the wanted differences (`differences`), the list of names that must be
+//! covered (`coverage`), and the run of all of them (`suite`).
 //!
 //! *Must never:* keep a genuine transcript as the truth. The peer is asked in every run.
 //!

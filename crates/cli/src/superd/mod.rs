@@ -4,7 +4,7 @@
 //! and becomes the *keeper* by exec (same pid, a clean small address space). The keeper starts the
 //! *daemon* and outlives it. With `-d` the launcher stays on the terminal until all is ready.
 //!
-//! The executable answers to other names too, by link or by a leading `--as NAME`: see [`Name`].
+//! The executable answers to other names too, by link or by a leading `--as NAME`: see `Name`.
 
 mod ancestor;
 mod args;

@@ -1,10 +1,10 @@
 //! `supervisorctl`: the ancestor's client, with its options, texts and exit codes (supervisor-contract
 //! 13). It talks XML-RPC, so it works with Python's daemon as well as with ours.
 //!
-//! One file a family of commands: [`status`], [`pid`], [`orders`] (start, stop, restart, signal),
-//! [`logs`] (tail, maintail, clear), [`groups`] (avail, reread, update, add, remove), [`fg`] and
-//! [`daemon`] (version, open, shutdown, reload). They know only a [`session`] and, through it, the
-//! [`rpc`] traits, which tests script. [`link`] and [`http`] are the real daemon, [`shell`] is the
+//! One file a family of commands: `status`, `pid`, `orders` (start, stop, restart, signal),
+//! `logs` (tail, maintail, clear), `groups` (avail, reread, update, add, remove), `fg` and
+//! `daemon` (version, open, shutdown, reload). They know only a `session` and, through it, the
+//! `rpc` traits, which tests script. `link` and `http` are the real daemon, `shell` is the
 //! interactive mode.
 
 mod args;
