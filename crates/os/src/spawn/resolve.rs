@@ -109,7 +109,8 @@ mod tests {
             fs::write(dir.path().join("tool"), "").unwrap();
         }
         fs::set_permissions(b.path().join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(text("tool", Some(&path)), "command at 'tool' is not executable");
+        let found = a.path().join("tool").display().to_string();
+        assert_eq!(text("tool", Some(&path)), format!("command at '{found}' is not executable"));
         fs::remove_file(a.path().join("tool")).unwrap();
         assert_eq!(text("tool", Some(&path)), b.path().join("tool").display().to_string());
     }
