@@ -26,6 +26,7 @@
 )]
 
 mod bins;
+pub mod chaos;
 mod daemon;
 mod deadline;
 pub mod normal;

@@ -12,14 +12,16 @@
 
 pub mod client;
 pub mod door;
+pub mod moment;
 mod pages;
 pub mod problem;
 pub mod rpc;
 pub mod select;
 pub mod server;
+pub mod term;
 mod wire;
 pub mod xmlrpc;
 
 pub use client::{Address, ConnectError, Credentials, Picture, Remote};
 pub use door::{Area, Door, Kind};
-pub use server::{Counters, Handle, Limits, Listener, Setup, serve};
+pub use server::{Counters, Handed, Handle, Limits, Listener, Setup, serve};

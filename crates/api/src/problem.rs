@@ -28,7 +28,7 @@ pub struct Detail {
 
 /// Every kind of error with its status code. The first six are the engine's refusals, the others are
 /// those of the doors.
-pub const TABLE: [(&str, u16); 16] = [
+pub const TABLE: [(&str, u16); 17] = [
     ("unknown-name", 404),
     ("bad-request", 400),
     ("config", 422),
@@ -45,6 +45,7 @@ pub const TABLE: [(&str, u16); 16] = [
     ("too-slow", 408),
     ("ambiguous", 400),
     ("busy", 503),
+    ("replaced", 503),
 ];
 
 /// The status code of a kind; 500 for one that is not in the table.
@@ -154,6 +155,7 @@ mod tests {
         408 too-slow
         400 ambiguous
         503 busy
+        503 replaced
         "#);
         assert_eq!(status_of("from-the-future"), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(status_of("config").as_u16(), 422);

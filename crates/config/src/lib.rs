@@ -24,6 +24,7 @@ pub mod model;
 pub mod places;
 pub mod source;
 pub mod unit;
+pub mod webhook;
 
 pub use flags::Flags;
 pub use ini::expand::py_repr;
@@ -32,3 +33,4 @@ pub use model::{
     About, Address, Auth, Config, Ctl, Finding, LogLevel, Password, Program, Secret, Server, Settings,
     Severity,
 };
+pub use webhook::Webhooks;

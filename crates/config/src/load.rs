@@ -8,6 +8,7 @@ use crate::ini::{self, parse::Doc};
 use crate::model::{About, Config, Program, Severity};
 use crate::source;
 use crate::unit;
+use crate::webhook::Url;
 use bstr::BString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ pub struct Request<'a> {
 }
 
 /// What came of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// Everything read, findings included.
     pub config: Config,
@@ -87,6 +88,7 @@ pub fn load_with(req: &Request<'_>, flags: &Flags) -> Loaded {
         doc: Doc::default(),
         broken: Vec::new(),
         units: Vec::new(),
+        webhooks: BTreeMap::new(),
         seen: BTreeSet::new(),
         fatal: false,
     };
@@ -114,6 +116,8 @@ struct Loader<'a> {
     broken: Vec<Fault>,
     /// Units from unit files, and stand-ins for unreadable files.
     units: Vec<Candidate>,
+    /// `X-Webhook=` of unit files.
+    webhooks: BTreeMap<String, Option<Url>>,
     /// Files read, so that none is read twice.
     seen: BTreeSet<PathBuf>,
     fatal: bool,
@@ -312,6 +316,14 @@ impl Loader<'_> {
         lowered.spec.refused = lowered.errors.first().map(Fault::reason);
         lowered.errors.into_iter().for_each(|f| self.error(f, Some(&name)));
         lowered.warnings.into_iter().for_each(|f| self.warn(f, Some(&name)));
+        match lowered.webhook {
+            Some(Ok(url)) => drop(self.webhooks.insert(name, url)),
+            Some(Err(fault)) => self.error(fault, Some(&name)),
+            None => {}
+        }
+        if let Some(last) = self.units.last() {
+            lowered.spec.share(&last.program.spec);
+        }
         self.units.push(Candidate {
             program: Program { spec: Arc::new(lowered.spec), about: lowered.about },
             requires: lowered.requires,
@@ -350,6 +362,7 @@ impl Loader<'_> {
     fn finish(mut self) -> Loaded {
         let ini = ini::lower::lower(self.req, &self.doc, &self.broken, self.flags, &self.shown);
         self.config.settings = ini.settings;
+        self.config.settings.webhooks.own.append(&mut self.webhooks);
         self.config.findings.extend(ini.findings);
         let mut units: Vec<Candidate> = ini.programs.into_iter().map(Candidate::plain).collect();
         units.append(&mut self.units);

@@ -1,7 +1,9 @@
 //! What a configuration says, after all dialects have been read: the types that the rest of the
 //! workspace builds on. Plain data; nothing here reads a file.
 
+use crate::webhook::Webhooks;
 use bstr::BString;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use supers_core::spec::Spec;
@@ -44,7 +46,7 @@ pub struct Program {
 }
 
 /// Text about a unit; a change here changes no life.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// `Description=`, or empty.
     pub description: String,
@@ -61,7 +63,7 @@ pub struct About {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
     /// Something does not run because of it.
     Error,
@@ -70,7 +72,7 @@ pub enum Severity {
 }
 
 /// One thing found wrong or doubtful.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How bad.
     pub severity: Severity,
@@ -121,7 +123,7 @@ impl fmt::Display for Finding {
 
 /// The daemon's own settings (supervisor-contract 4). `None` means that the file does not say, where
 /// the default depends on how the daemon was started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The main log, absolute. Unset: `supervisord.log` in the current folder for the ancestor.
     pub logfile: Option<BString>,
@@ -168,6 +170,9 @@ pub struct Settings {
     /// At shutdown one group after another (the ancestor's rule), instead of all that may stop at
     /// once.
     pub sequential_stop: bool,
+    /// Who is told of abnormal ends.
+    #[serde(default)]
+    pub webhooks: Webhooks,
 }
 
 impl Default for Settings {
@@ -195,12 +200,13 @@ impl Default for Settings {
             servers: Vec::new(),
             ctl: Ctl::default(),
             sequential_stop: false,
+            webhooks: Webhooks::default(),
         }
     }
 }
 
 /// Levels of the main log, most important first (supervisor-contract 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum LogLevel {
     Critical,
@@ -237,7 +243,7 @@ impl LogLevel {
 }
 
 /// One place to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// The section's name: `unix_http_server`, `inet_http_server:admin`.
     pub name: String,
@@ -248,7 +254,7 @@ pub struct Server {
 }
 
 /// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Address {
     /// A unix socket.
     Unix {
@@ -281,7 +287,7 @@ impl Address {
 }
 
 /// Name and password of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Auth {
     /// The name.
     pub username: String,
@@ -290,7 +296,7 @@ pub struct Auth {
 }
 
 /// A password as the file has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Password {
     /// In clear.
     Plain(Secret),
@@ -299,7 +305,7 @@ pub enum Password {
 }
 
 /// A text that never shows in a debug print.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(BString);
 
 impl Secret {
@@ -321,7 +327,7 @@ impl fmt::Debug for Secret {
 }
 
 /// `[supervisorctl]`: settings of the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ctl {
     /// The section is there (an ancestor's client demands it).
     pub present: bool,

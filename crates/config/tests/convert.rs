@@ -46,7 +46,7 @@ fn refusals(world: &World, out: &Conversion) -> String {
 /// The spec without the fields of the list, written down here once more: everything else must be equal.
 fn carried(spec: &Spec) -> Spec {
     let mut s = spec.clone();
-    for command in &mut s.exec {
+    for command in s.exec.iter_mut() {
         command.line = BString::default();
         // What the words are when no variable is set: a double dollar is one.
         if std::mem::take(&mut command.expand) {
@@ -59,9 +59,9 @@ fn carried(spec: &Spec) -> Spec {
     s.restart.clean.codes.sort_unstable();
     s.restart.clean.codes.dedup();
     (s.restart.force, s.restart.delay) = (ExitSet::default(), Default::default());
-    (s.stop.sweep, s.context.session, s.context.stdin_pipe) = (false, false, false);
+    (s.stop.sweep, s.stop.sweep_stop, s.context.session, s.context.stdin_pipe) = (false, false, false, false);
     s.context.ignore_sigpipe = false;
-    (s.context.env.inherit, s.context.env.invocation) = (false, false);
+    (s.context.env.inherit, s.context.env.names, s.context.env.invocation) = (false, false, false);
     let given = |k: &BString| k != "LANG" && k != "PATH" && !k.starts_with(b"SUPERVISOR_");
     s.context.env.vars.retain(|(k, _)| given(k));
     s.context.umask = Some(s.context.umask.unwrap_or(0o022));

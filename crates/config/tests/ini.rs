@@ -24,7 +24,7 @@ fn defaults_are_the_contracts() {
     let step = Duration::from_secs(1);
     assert_eq!(s.restart.retry, Some(Retry { limit: Some(3), curve: Curve::Linear(step) }));
     assert_eq!((s.restart.delay, s.restart.limit), (Duration::ZERO, None));
-    assert_eq!(s.stop, StopPolicy::default());
+    assert_eq!(*s.stop, StopPolicy { sweep_stop: true, ..StopPolicy::default() });
     let c = &s.context;
     assert_eq!((c.umask, c.session, c.stdin_pipe, c.ignore_sigpipe), (None, false, true, false));
     assert!(c.env.inherit && c.env.user_vars && !c.env.invocation);
@@ -302,7 +302,7 @@ fn shared_sockets() {
     )]);
     let loaded = world.file("s.conf");
     assert_eq!(world.findings(&loaded), "");
-    let socket = |name: &str| get(&loaded, name).spec.socket.clone().unwrap();
+    let socket = |name: &str| *get(&loaded, name).spec.socket.clone().unwrap();
     let path = format!("{}/u.sock", world.path().display()).into();
     let address = SocketAddress::Unix { path, owner: Some("www-data".into()), mode: 0o770 };
     assert_eq!(socket("u:0"), SharedSocket { address, backlog: Some(5) });

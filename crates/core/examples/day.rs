@@ -19,7 +19,7 @@ fn main() {
 /// Supervisor's rules with endless patience, the same for runs that die late, and a `.service`.
 fn unit(n: u32) -> Spec {
     let mut spec = Spec::new(&format!("unit_{n:03}"));
-    spec.exec = vec![Command::from_words(["/bin/crash"])];
+    spec.exec = vec![Command::from_words(["/bin/crash"])].into();
     spec.restart.when = When::Always;
     match n % 3 {
         0 => spec.restart.retry = Some(Retry { limit: None, curve: Curve::Linear(Duration::from_secs(1)) }),

@@ -32,6 +32,12 @@ pub trait Control: Send + Sync {
 
     /// Begins an ordered shutdown; answered before it happens.
     fn shutdown(&self, caller: Caller) -> Answer<'_, ()>;
+    /// Lets another program be the daemon (by default the one that the present one was started from, as it is
+    /// on disk now), after it said that it can go on; answered with its version before it happens.
+    fn upgrade(&self, _caller: Caller, _binary: Option<String>) -> Answer<'_, String> {
+        let refusal = Refusal::Failed { text: "an upgrade is not offered here".into() };
+        Box::pin(core::future::ready(Err(refusal)))
+    }
 }
 
 /// The whole picture at one moment.
@@ -242,6 +248,21 @@ pub struct PlanItem {
     pub pid: i32,
     /// What happens, in a few words: `start`, `restart`, `stop`, `stays stopped`.
     pub deed: String,
+}
+
+/// The wish for another program as daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeRequest {
+    /// Its path; by default the one that the daemon was started from.
+    #[serde(default)]
+    pub binary: Option<String>,
+}
+
+/// What is going to be the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeView {
+    /// Its version, as it says.
+    pub version: String,
 }
 
 /// A unit to be written.

@@ -1,6 +1,7 @@
 //! What happens, for whoever listens: Supervisor's event types and the text of each, byte for byte
 //! (supervisor-contract 11).
 
+use serde::{Deserialize, Serialize};
 use crate::control::Stream;
 use crate::proc::Word;
 use alloc::string::String;
@@ -8,7 +9,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 /// The type of an event. Those before [`Kind::Event`] happen; the others are names for all below them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Kind {
     ProcessStateStopped,

@@ -1,12 +1,13 @@
 //! How a run ended, and why a start failed.
 
+use serde::{Deserialize, Serialize};
 use crate::signal::Signal;
 use crate::spec::ExitSet;
 use alloc::string::String;
 use core::fmt;
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// By exit(2), with this code (0 to 255).
     Code(u8),
@@ -56,7 +57,7 @@ impl fmt::Display for Exit {
 
 /// The step between the wish to start and the first instruction of the program at which a start
 /// failed (habit 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 #[allow(missing_docs)]
 pub enum Stage {
@@ -113,7 +114,7 @@ impl Stage {
 
 /// Why a start failed. `text` is the whole sentence, without the unit's name:
 /// `change directory to "/srv/web": No such file or directory`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartError {
     /// Where.
     pub stage: Stage,

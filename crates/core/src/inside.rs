@@ -1,7 +1,8 @@
 //! What a door inside the daemon can ask beyond [`Control`]: the snapshot itself, and the rest of
 //! Supervisor's own interface (supervisor-contract 10). A client of a remote daemon has only [`Control`].
 
-use crate::control::{Answer, Caller, Control, LogFlow, LogFrom, Stream};
+use crate::control::{Answer, Caller, Control, LogFlow, LogFrom, Refusal, Stream};
+use crate::history;
 use crate::ids::UnitId;
 use crate::snapshot::{DaemonView, Snapshot};
 use crate::spec::Spec;
@@ -67,6 +68,12 @@ pub trait Inside: Control {
 
     /// The daemon's own log as a flow.
     fn main_log(&self, from: LogFrom, follow: bool) -> Answer<'_, Box<dyn LogFlow>>;
+
+    /// What happened, as it was written down.
+    fn history(&self, _query: history::Query) -> Answer<'_, history::Page> {
+        let text = String::from("no history is kept here");
+        Box::pin(core::future::ready(Err(Refusal::Failed { text })))
+    }
 
     /// Stops everything, reads the configuration and starts again under the same pid; answered before it
     /// happens.

@@ -1,9 +1,10 @@
 //! Signal numbers and names (Linux numbering).
 
+use serde::{Deserialize, Serialize};
 use core::fmt;
 
 /// A signal that can be sent, 1 to 64.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Signal(u8);
 
 const NAMES: [(&str, u8); 31] = [

@@ -71,7 +71,7 @@ pub struct UnitView {
 }
 
 /// Where a description stands; text only, not compared by a reload.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// For status lists.
     pub description: String,

@@ -1,14 +1,17 @@
 //! What a program description in any dialect is lowered to. Nothing downstream of this type knows
 //! which dialect a value came from: ancestors differ only in values.
 
+use crate::share::Shared;
 use crate::signal::Signal;
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use bstr::BString;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Everything that decides how one unit lives. Two equal specs behave alike: a reload compares them
-/// with `==` to find what changed, so nothing that is mere text belongs here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// with `==` to find what changed, so nothing that is mere text belongs here. What is mostly the same in
+/// many units is [`Shared`]; see [`Spec::share`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// The unit's name, unique within its group: `web_00`.
     pub name: String,
@@ -19,33 +22,36 @@ pub struct Spec {
     /// When a start counts as done.
     pub kind: Kind,
     /// The main command; several, run one after another, only for [`Kind::Oneshot`].
-    pub exec: Vec<Command>,
+    pub exec: Shared<Vec<Command>>,
     /// Run one after another at a stop, while the main process lives, before the first signal.
     pub stop_exec: Vec<Command>,
     /// Run one after another when the operator asks the program to reload itself.
     pub reload_exec: Vec<Command>,
     /// Started when the daemon starts, or when a reload adds it.
     pub autostart: bool,
+    /// When the operator stopped it, it is not started with the daemon, until the operator starts it again.
+    #[serde(default)]
+    pub remember: bool,
     /// Order inside the group; lower starts first.
     pub priority: i32,
     /// Order of the group; lower starts first, stops last.
     pub group_priority: i32,
     /// When an ended run is followed by another.
-    pub restart: RestartPolicy,
+    pub restart: Shared<RestartPolicy>,
     /// Limit for a start that has an end (oneshot); `None` waits for ever.
     pub start_timeout: Option<Duration>,
     /// How a run is ended.
-    pub stop: StopPolicy,
+    pub stop: Shared<StopPolicy>,
     /// What the process looks like.
-    pub context: Context,
+    pub context: Shared<Context>,
     /// Where output goes.
-    pub output: Output,
+    pub output: Shared<Output>,
     /// Relations to other units, by unit name.
-    pub order: Order,
+    pub order: Shared<Order>,
     /// It listens to events; all units of its group with this form one pool.
-    pub listener: Option<Listener>,
+    pub listener: Option<Box<Listener>>,
     /// Its standard input is this listening socket, shared by all units of its program.
-    pub socket: Option<SharedSocket>,
+    pub socket: Option<Box<SharedSocket>>,
     /// The file's own `serverurl`, for who asks; what the child gets is in its environment.
     pub server_url: Option<String>,
     /// Set when the description is broken: the unit is shown, never runs, and this is the reason
@@ -54,7 +60,7 @@ pub struct Spec {
 }
 
 /// What a pool of event listeners wants (supervisor-contract 4, 11, 12).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// The types it subscribes to, families included, as the file has them.
     pub events: Vec<crate::event::Kind>,
@@ -65,7 +71,7 @@ pub struct Listener {
 }
 
 /// A listening socket that the daemon binds and its children share (`[fcgi-program:x]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedSocket {
     /// Where.
     pub address: SocketAddress,
@@ -74,7 +80,7 @@ pub struct SharedSocket {
 }
 
 /// Where a shared socket listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SocketAddress {
     /// `unix:///path`.
     Unix {
@@ -95,7 +101,7 @@ pub enum SocketAddress {
 }
 
 /// When a start counts as done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// At exec, after `startsecs` of life.
     Simple,
@@ -104,7 +110,7 @@ pub enum Kind {
 }
 
 /// One command line, already split into words; no shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// The text as written, for messages.
     pub line: BString,
@@ -125,7 +131,7 @@ pub struct Command {
 
 /// When an ended run is followed by another one, and how soon. Supervisor's and systemd's rules are
 /// values of this one type (supervisor-contract 5; unit-directives 7, 34).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartPolicy {
     /// Which ends call for another run.
     pub when: When,
@@ -147,7 +153,7 @@ pub struct RestartPolicy {
 }
 
 /// Which ends of a run are followed by another run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum When {
     /// None.
     Never,
@@ -164,7 +170,7 @@ pub enum When {
 }
 
 /// What to do about failed starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// Tries after the first; `None` is endless. One more failure is FATAL.
     pub limit: Option<u32>,
@@ -173,7 +179,7 @@ pub struct Retry {
 }
 
 /// A growing pause.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Curve {
     /// n times the step (Supervisor: one second).
     Linear(Duration),
@@ -183,7 +189,7 @@ pub enum Curve {
 
 /// At most `burst` starts within `interval` (systemd's `StartLimit*`). Starts by hand count, but are
 /// never refused themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartLimit {
     /// How many starts.
     pub burst: u32,
@@ -192,7 +198,7 @@ pub struct StartLimit {
 }
 
 /// A set of exit codes and signals.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitSet {
     /// Exit codes, 0 to 255.
     pub codes: Vec<u8>,
@@ -201,7 +207,7 @@ pub struct ExitSet {
 }
 
 /// How a run is ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopPolicy {
     /// Sent one after another, `wait` apart, until the process is gone.
     pub signals: Vec<Signal>,
@@ -213,12 +219,15 @@ pub struct StopPolicy {
     pub group: bool,
     /// The KILL goes to the whole process group.
     pub kill_group: bool,
-    /// When the main process is gone, KILL whatever is left of its process group.
+    /// When the main process is gone, KILL whatever is left of the unit.
     pub sweep: bool,
+    /// The same when it is gone because of a stop; `sweep` includes it.
+    #[serde(default)]
+    pub sweep_stop: bool,
 }
 
 /// What the process looks like to itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Context {
     /// Name or number of the user; `None` stays what the daemon is.
     pub user: Option<String>,
@@ -250,7 +259,7 @@ pub struct Context {
 }
 
 /// A working directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     /// The path; a leading `~` is the home of the unit's user.
     pub path: BString,
@@ -259,13 +268,15 @@ pub struct Directory {
 }
 
 /// How the environment of a run is put together; later wins, in the order of the fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Env {
     /// Start from the daemon's own environment.
     pub inherit: bool,
     /// HOME, USER, LOGNAME and SHELL of the unit's user, when one is set.
     pub user_vars: bool,
-    /// Variables set by the description (and by the daemon for it, such as SUPERVISOR_ENABLED).
+    /// SUPERVISOR_ENABLED, SUPERVISOR_PROCESS_NAME and SUPERVISOR_GROUP_NAME.
+    pub names: bool,
+    /// Variables set by the description (and by the daemon for it, such as SUPERVISOR_SERVER_URL).
     pub vars: Vec<(BString, BString)>,
     /// Files read at each start; later files win over earlier ones and over `vars`.
     pub files: Vec<EnvFile>,
@@ -274,7 +285,7 @@ pub struct Env {
 }
 
 /// A file of `KEY=value` lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvFile {
     /// The path.
     pub path: BString,
@@ -283,7 +294,7 @@ pub struct EnvFile {
 }
 
 /// One resource limit; `None` is infinity. A hard value that may not be raised is clipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     /// Which.
     pub resource: Resource,
@@ -294,7 +305,7 @@ pub struct Limit {
 }
 
 /// Resources of setrlimit(2), with systemd's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Resource {
     Cpu,
@@ -316,7 +327,7 @@ pub enum Resource {
 }
 
 /// Where the two output streams go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Standard output.
     pub stdout: Sink,
@@ -325,7 +336,7 @@ pub struct Output {
 }
 
 /// The end of one stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sink {
     /// What takes the bytes.
     pub target: Target,
@@ -344,7 +355,7 @@ pub struct Sink {
 }
 
 /// What takes the bytes of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// Read and dropped.
     Null,
@@ -362,7 +373,7 @@ pub enum Target {
 
 /// Relations to other units, by unit name (without `.service`). Names that nothing provides are kept:
 /// they count as reached, except in `requires`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Started before this one, and stopped after it.
     pub after: Vec<String>,
@@ -400,6 +411,7 @@ impl Default for StopPolicy {
             group: false,
             kill_group: false,
             sweep: false,
+            sweep_stop: false,
         }
     }
 }
@@ -453,23 +465,43 @@ impl Spec {
             group: name.into(),
             program: name.into(),
             kind: Kind::Simple,
-            exec: Vec::new(),
+            exec: Shared::default(),
             stop_exec: Vec::new(),
             reload_exec: Vec::new(),
             autostart: true,
+            remember: false,
             priority: 999,
             group_priority: 999,
-            restart: RestartPolicy::default(),
+            restart: Shared::default(),
             start_timeout: None,
-            stop: StopPolicy::default(),
-            context: Context::default(),
-            output: Output::default(),
-            order: Order::default(),
+            stop: Shared::default(),
+            context: Shared::default(),
+            output: Shared::default(),
+            order: Shared::default(),
             listener: None,
             socket: None,
             server_url: None,
             refused: None,
         }
+    }
+
+    /// What is equal in the other is kept once for both.
+    pub fn share(&mut self, other: &Spec) {
+        self.exec.share(&other.exec);
+        self.restart.share(&other.restart);
+        self.stop.share(&other.stop);
+        self.context.share(&other.context);
+        self.output.share(&other.output);
+        self.order.share(&other.order);
+    }
+
+    /// The variables by which the unit's process knows itself, for [`Env::names`].
+    pub fn names(&self) -> [(&'static str, &str); 3] {
+        [
+            ("SUPERVISOR_ENABLED", "1"),
+            ("SUPERVISOR_PROCESS_NAME", &self.name),
+            ("SUPERVISOR_GROUP_NAME", &self.group),
+        ]
     }
 
     /// `name` when the unit is alone in a group of its own name, else `group:name`

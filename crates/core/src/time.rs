@@ -4,7 +4,9 @@ use core::ops::{Add, Sub};
 use core::time::Duration;
 
 /// Monotonic time in nanoseconds, for deadlines. Only differences mean something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Mono(pub u64);
 
 /// Wall-clock time in milliseconds since the Unix epoch, for people. Never used for a deadline.

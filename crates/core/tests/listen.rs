@@ -16,7 +16,7 @@ fn listener(group: &str, name: &str, events: &[Kind], buffer_size: u32) -> Spec 
     let mut spec = Spec::new(name);
     spec.group = group.into();
     let result_handler = "supervisor.dispatchers:default_handler".into();
-    spec.listener = Some(Listener { events: events.to_vec(), buffer_size, result_handler });
+    spec.listener = Some(Box::new(Listener { events: events.to_vec(), buffer_size, result_handler }));
     spec
 }
 
@@ -43,6 +43,7 @@ impl Stage {
 
     fn says(&mut self, unit: u32, run: u64, text: &[u8]) {
         self.pools.heard(UnitId(unit), RunId(run), text, &mut self.out);
+        self.pools.consumed(UnitId(unit), RunId(run), &mut self.out);
     }
 
     fn happen(&mut self, happening: &Happening) {
@@ -61,6 +62,7 @@ impl Stage {
             }
             Action::Say(said) if said.weight() == Weight::Debug => None,
             Action::Say(said) => Some(said.to_string()),
+            Action::Restart { .. } => panic!("nothing crashed"),
         };
         std::mem::take(&mut self.out).into_iter().filter_map(line).collect()
     }
@@ -284,7 +286,7 @@ fn who_debugs_a_listener_sees_each_step() {
     s.remote("a");
     s.says(0, 1, b"RESULT 2\nOK");
     let said = |a: &Action| match a {
-        Action::Send { .. } => None,
+        Action::Send { .. } | Action::Restart { .. } => None,
         Action::Say(said) => Some(said.to_string()),
     };
     let lines: Vec<String> = s.out.iter().filter_map(said).collect();

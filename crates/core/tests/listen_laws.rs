@@ -58,7 +58,7 @@ fn spec(unit: u32, buffer_size: u32) -> Spec {
     let mut spec = Spec::new(&format!("u{unit}"));
     spec.group = pool_of(unit).into();
     let events = if unit < UNITS - 1 { vec![Kind::Event] } else { vec![Kind::Tick, Kind::ProcessGroup] };
-    spec.listener = Some(Listener { events, buffer_size, result_handler: String::new() });
+    spec.listener = Some(Box::new(Listener { events, buffer_size, result_handler: String::new() }));
     spec
 }
 
@@ -117,7 +117,10 @@ impl World {
                 self.pools.running(UnitId(*unit), *running, &mut out);
             }
             Step::Say(unit, words) => {
-                self.pools.heard(UnitId(*unit), RunId(self.runs[*unit as usize]), words, &mut out);
+                let (unit, run) = (UnitId(*unit), RunId(self.runs[*unit as usize]));
+                self.pools.heard(unit, run, words, &mut out);
+                assert!(!out.iter().any(|a| matches!(a, Action::Send { unit: to, .. } if *to == unit)));
+                self.pools.consumed(unit, run, &mut out);
             }
             Step::Broken(unit) => {
                 self.returns(*unit);
@@ -172,6 +175,7 @@ impl World {
                 }
             }
             Action::Say(Said::Rejected { name } | Said::Confused { name }) => self.returns(unit(&name)),
+            Action::Restart { .. } | Action::Say(Said::Lost { .. }) => panic!("nothing crashed"),
             Action::Say(
                 Said::Sent { .. } | Said::Broken { .. } | Said::BadLine { .. } | Said::Moved { .. },
             ) => {}

@@ -52,7 +52,7 @@ unknown         -  -  .  .  T  T  T  -  U  .  .  S  .  .  .  .  .  .
 fn spec() -> Spec {
     let mut spec = service("web", When::OnFailure);
     spec.restart.startsecs = common::secs(1);
-    spec.restart.retry = common::ini("web").restart.retry;
+    spec.restart.retry = common::ini("web").restart.retry.clone();
     spec.stop_exec = commands(1);
     spec.reload_exec = commands(1);
     spec

@@ -128,7 +128,7 @@ fn after_is_only_an_order() {
 fn after_a_oneshot_is_after_its_end() {
     let job = with("job", |s| {
         s.kind = Kind::Oneshot;
-        s.exec = commands(2);
+        s.exec = commands(2).into();
     });
     let mut stage = Stage::new([requires("web", &["job"]), job]);
     stage.play(
@@ -368,7 +368,7 @@ fn whoever_waits_to_be_stopped_is_not_restarted() {
 fn a_oneshot_that_waits_to_be_stopped_begins_no_further_command() {
     let job = with("job", |s| {
         s.kind = Kind::Oneshot;
-        s.exec = commands(2);
+        s.exec = commands(2).into();
     });
     let mut stage = Stage::new([job, with("web", |s| s.order.after = names(&["job"]))]);
     stage.play(

@@ -15,7 +15,7 @@ use supers_core::spec::{ExitSet, Kind, Spec, StartLimit, When};
 fn oneshot(n: usize) -> Spec {
     let mut spec = service("job", When::Never);
     spec.kind = Kind::Oneshot;
-    spec.exec = commands(n);
+    spec.exec = commands(n).into();
     spec.restart.clean.signals.clear();
     spec
 }

@@ -1,14 +1,22 @@
 //! Decisions turned into deeds: the core's actions, done to the operating system.
 
+use crate::contain::{Sweep, Swept};
+use crate::adopt;
 use crate::engine::{Engine, Run};
-use crate::spawner::{Done, Request, fault};
+use crate::failpoint::hit;
+use crate::history::End;
+use crate::spawner::{Done, Outcome, Request, Work, fault};
 use crate::unexecuted::counts_as_run;
+use crate::webhook;
 use std::io;
+use supers_core::control::Stream;
 use supers_core::exit::{Exit, Stage};
 use supers_core::fleet::Deed;
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::{Action, Event, Exe, Note, State, Word};
 use supers_core::signal::Signal;
+use supers_core::spec::Spec;
+use supers_os::keeper_proto::Key;
 use supers_os::reap;
 
 /// What kind of command this is, in words.
@@ -28,10 +36,16 @@ impl Engine {
                 match deed {
                     Deed::Unit(id, action) => self.act_on(id, action),
                     Deed::Removed(id) => {
-                        self.logs.detach(id);
+                        for name in self.logs.detach(id) {
+                            self.holder.forget(Key::fifo(name.as_bytes()));
+                        }
+                        if let Some(key) = self.store.name_of(id) {
+                            self.contain.remove(key);
+                        }
                         self.bus.remove(self.now, id);
                         self.log_paths.remove(&id);
                         self.sockets.keep(self.fleet.iter().map(|(_, slot)| &*slot.spec));
+                        self.history.forget(id);
                         self.touched.insert(id);
                     }
                     Deed::AllDown => self.all_down = true,
@@ -52,7 +66,7 @@ impl Engine {
         }
     }
 
-    fn spawn(&mut self, unit: UnitId, run: RunId, exe: Exe) {
+    pub(crate) fn spawn(&mut self, unit: UnitId, run: RunId, exe: Exe) {
         let Some(slot) = self.fleet.get(unit) else { return };
         let main = match exe {
             Exe::Main(_) => None,
@@ -61,15 +75,40 @@ impl Engine {
         let spec = slot.spec.clone();
         let requested = match self.sockets.of(&spec) {
             Err(text) => Err(fault(Stage::Files, &text)),
-            Ok(socket) => {
-                let request = Request { unit, run, exe, spec, main, socket };
-                self.spawner.request(request).map_err(|(_, error)| error)
-            }
+            Ok(socket) => Ok(Request { unit, run, exe, spec, main, socket, work: Work::Start }),
         };
         match requested {
-            Ok(()) => drop(self.spawning.insert(run)),
+            Ok(request) => {
+                self.spawning.insert(run);
+                self.to_spawn.push(request);
+            }
             Err(error) => {
                 self.fleet.fact(unit, Event::SpawnFailed { run, error }, self.now, &mut self.deeds);
+            }
+        }
+    }
+
+    /// What had to wait until it was written down.
+    pub(crate) fn send_out(&mut self) {
+        for (run, pid, foreign) in std::mem::take(&mut self.to_settle) {
+            if let Err(e) = self.family.settle(run, pid, foreign) {
+                let text = format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e));
+                self.journal.warn(self.now, text);
+            }
+        }
+        hit("commit.settled");
+        if self.leave.is_some() {
+            // They are written down: the next daemon asks for them.
+            return;
+        }
+        for request in std::mem::take(&mut self.to_spawn) {
+            self.requested += 1;
+            if let Err((request, error)) = self.spawner.request(request) {
+                self.requested -= 1;
+                self.spawning.remove(&request.run);
+                let event = Event::SpawnFailed { run: request.run, error };
+                self.fleet.fact(request.unit, event, self.now, &mut self.deeds);
+                self.perform();
             }
         }
     }
@@ -79,8 +118,15 @@ impl Engine {
             return;
         };
         let sent = if group { reap::kill_group(r.pid, signal) } else { reap::pidfd_signal(&r.pidfd, signal) };
+        if group && r.spec.stop.sweep && matches!(r.exe, Exe::Main(_)) {
+            self.contain.signal_all(&r.spec.full_name(), r.pid, signal);
+        }
         match sent {
-            Ok(()) => {}
+            Ok(()) => {
+                let stopping = self.fleet.get(unit).is_some_and(|s| matches!(s.unit.state, State::Stopping { .. }));
+                let spec = r.spec.clone();
+                self.history.signalled(self.now, &spec, run, signal, if stopping { "stop" } else { "order" });
+            }
             // It is gone already; its exit is on the way.
             Err(e) if is_gone(&e) => {}
             Err(e) => {
@@ -100,8 +146,10 @@ impl Engine {
             let fatal = matches!(note, Note::Changed { to: Word::Fatal, .. });
             if !(fatal && self.fleet.is_stopping()) {
                 self.journal.note(self.now, spec, note);
+                self.history.note(self.now, spec, self.fleet.get(id).map(|slot| &slot.unit), note);
             }
             self.waiting.note(id, spec, note, self.now);
+            self.notify(id, spec, note);
             self.bus.note(id, spec, note);
         }
         match note {
@@ -118,11 +166,33 @@ impl Engine {
         }
     }
 
+    /// Tells of an abnormal end outside, if somebody wants that.
+    fn notify(&mut self, id: UnitId, spec: &Spec, note: &Note) {
+        let Some(unit) = self.fleet.get(id).map(|slot| &slot.unit) else { return };
+        let Some(what) = webhook::abnormal(note, &unit.state, self.fleet.is_stopping()) else { return };
+        let settings = self.settings.borrow();
+        if !webhook::is_wanted(&settings.webhooks, spec, what) {
+            return;
+        }
+        let run = self.ending.unwrap_or(unit.run);
+        let lines = self.logs.reader(id, &spec.output, Stream::Stdout);
+        let tail = lines.and_then(|r| r.last_lines(webhook::TAIL_LINES, 0).ok()).unwrap_or_default();
+        let (state, attempt, at) = (&unit.state, unit.failures, self.now.wall);
+        let fact = webhook::Fact { what, spec, note, state, run, attempt, oom: false, at, tail };
+        if let Some(delivery) = webhook::delivery(&self.sender, &settings.webhooks, &fact) {
+            self.webhooks.deliver(delivery);
+        }
+    }
+
     /// The spawn thread finished one request.
     pub(crate) fn spawn_done(&mut self, done: Done) {
         let run = done.run;
+        self.requested = self.requested.saturating_sub(1);
         self.spawning.remove(&run);
-        self.spawn_reported(done);
+        match done.outcome {
+            Outcome::Started(_) => self.spawn_reported(done),
+            Outcome::Adopted(streams) => self.output_adopted(run, streams),
+        }
         for fact in self.unattributed.remove(&run).unwrap_or_default() {
             self.log_fact(fact);
         }
@@ -132,8 +202,9 @@ impl Engine {
     }
 
     fn spawn_reported(&mut self, done: Done) {
-        let Done { unit, spec, run, exe, result } = done;
+        let Done { unit, spec, run, exe, outcome: Outcome::Started(result) } = done else { return };
         let started = match result {
+            Err(error) if self.is_moot(&error) => return,
             // Whoever is alone has reaped the child already, and does not know its pid any more.
             Err(error) if counts_as_run(&spec, &error) => match self.early.remove(&run) {
                 None if self.family.has_keeper() => {
@@ -153,7 +224,10 @@ impl Engine {
                     None if error.stage > Stage::Report => drop(self.failed.insert(run)),
                     None => {}
                 }
+                self.ending = Some(run);
                 self.fleet.fact(unit, Event::SpawnFailed { run, error }, self.now, &mut self.deeds);
+                self.perform();
+                self.ending = None;
                 return;
             }
             Ok(started) => started,
@@ -164,9 +238,12 @@ impl Engine {
             let text = format!("cannot watch pid {}: {}", pid.0, supers_os::error_text(&e));
             self.journal.warn(self.now, &text);
         }
-        let r =
-            Run { unit, spec, exe, pid, pidfd: started.child.pidfd, streams: started.streams, exit: None };
+        let (pidfd, streams) = (started.child.pidfd, Some(started.streams));
+        let identity = started.identity;
+        let r = Run { unit, spec, exe, pid, identity, foreign: false, pidfd, streams, swept: false, exit: None };
+        self.store.touch(unit);
         self.runs.insert(run, r);
+        hit("spawn.reported");
         self.bus.started(unit, run, exe, started.stdin);
         if wanted {
             self.fleet.fact(unit, Event::Spawned { run, pid }, self.now, &mut self.deeds);
@@ -188,7 +265,50 @@ impl Engine {
         }
         r.exit = Some(exit);
         self.family.unwatch(run, &r.pidfd);
-        let drained = !r.streams.pending() && !crate::bus::tells(&r.spec) || !self.logs.drain(r.unit, run);
+        self.store_last_words(run);
+    }
+
+    /// True when what the main process left must not live on.
+    fn is_swept(&self, r: &Run) -> bool {
+        let stopping = || {
+            let state = self.fleet.get(r.unit).map(|slot| &slot.unit.state);
+            matches!(state, Some(State::Stopping { .. }))
+        };
+        matches!(r.exe, Exe::Main(_)) && (r.spec.stop.sweep || r.spec.stop.sweep_stop && stopping())
+    }
+
+    /// Nobody is left of a run, or cannot be ended.
+    pub(crate) fn swept(&mut self, Swept { run, left }: Swept) {
+        let Some(r) = self.runs.get_mut(&run) else { return };
+        r.swept = true;
+        if left > 0 {
+            let text = format!("{}: {left} of its processes cannot be ended", r.spec.full_name());
+            self.journal.warn(self.now, text);
+        }
+        self.store_last_words(run);
+    }
+
+    /// The main process of a run is gone: what it left is ended, then its output is stored, then the end is
+    /// told.
+    pub(crate) fn store_last_words(&mut self, run: RunId) {
+        let Some(r) = self.runs.get(&run) else { return };
+        if !r.swept && self.is_swept(r) {
+            // The number of a foreign one may be another's by now.
+            let pid = if r.foreign { Pid(0) } else { r.pid };
+            match self.contain.sweep(&r.spec.full_name(), run, pid) {
+                Sweep::Clean => {}
+                Sweep::Underway => return,
+                Sweep::Refused => {
+                    let text = format!("{}: what it left cannot be swept", r.spec.full_name());
+                    self.journal.warn(self.now, text);
+                }
+            }
+        }
+        let Some(r) = self.runs.get_mut(&run) else { return };
+        r.swept = true;
+        // One whose output is not taken over yet waits for that.
+        let Some(streams) = &r.streams else { return };
+        let drained = !streams.pending() && !crate::bus::tells(&r.spec) || !self.logs.drain(r.unit, run);
         if drained {
             self.finish(run);
         }
@@ -196,24 +316,32 @@ impl Engine {
 
     /// All output of an ended run is stored: tell the fleet, then let the process id go.
     pub(crate) fn finish(&mut self, run: RunId) {
-        let Some((unit, pid, exit)) = self.runs.get(&run).and_then(|r| Some((r.unit, r.pid, r.exit?))) else {
-            return;
-        };
+        let ended = |r: &Run| Some((r.unit, r.pid, r.foreign, r.exit?));
+        let Some((unit, pid, foreign, exit)) = self.runs.get(&run).and_then(ended) else { return };
+        if let Some(r) = self.runs.get(&run) {
+            let streams = r.streams.as_deref();
+            let end = End { unit, run, pid, exit, streams, group: None };
+            self.history.ended(self.now, &end, self.fleet.get(unit).map(|slot| &slot.unit));
+        }
+        self.ending = Some(run);
         self.fleet.fact(unit, Event::Exited { run, pid, exit }, self.now, &mut self.deeds);
         self.perform();
+        self.ending = None;
         self.bus.ended(run);
         // Until here the zombie pinned the pid: a sweep of its group could not meet a stranger.
         self.runs.remove(&run);
-        self.let_go(run, pid);
+        if foreign && !self.runs.values().any(|r| r.foreign) {
+            self.notices.clear(adopt::WEAKENED);
+        }
+        self.store.touch(unit);
+        self.to_settle.push((run, pid, foreign));
+        hit("exit.finished");
     }
 
-    /// Nobody needs this ended process any more: it is reaped.
+    /// Nobody needs this ended process any more: it is reaped as soon as that is written down.
     pub(crate) fn let_go(&mut self, run: RunId, pid: Pid) {
-        if pid == Pid(0) {
-            return;
-        }
-        if let Err(e) = self.family.settle(run, pid) {
-            self.journal.warn(self.now, format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e)));
+        if pid != Pid(0) {
+            self.to_settle.push((run, pid, false));
         }
     }
 

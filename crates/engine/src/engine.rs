@@ -2,44 +2,48 @@
 
 use crate::bus::Bus;
 use crate::clock;
-use crate::family::{Family, Tidings};
+use crate::contain::{Contain, Swept};
+use crate::family::{Family, Inheritance, Tidings};
 use crate::groups::{Groups, LastParse, Parsed};
+use crate::held::Holder;
 use crate::handle::{Handle, Identity, Notices};
+use crate::history::{History, Limits};
 use crate::journal::Journal;
+use crate::leave::Leave;
 use crate::logs::mainlog::{Level, MainLog};
 use crate::logs::{LogFact, Logs, Streams};
 use crate::orders::{After, Ask};
 use crate::publish::{Board, Extra, publish};
 use crate::shared::SharedSockets;
 use crate::sources::{Fresh, Load, Sources};
-use crate::spawner::{self, Done, FileLimits, Spawner};
+use crate::spawner::{self, Done, FileLimits, Request, Spawner};
+use crate::store::{Estate, Store};
 use crate::tickets::Tickets;
 use crate::waiting::Waiting;
+use crate::webhook::{Sender, Webhooks};
+use crate::wishes::Wishes;
 use bstr::BString;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use supers_config::{Loaded, Settings};
 use supers_core::event::Happening;
 use supers_core::exit::Exit;
-use supers_core::fleet::{Deed, Fleet};
+use supers_core::fleet::Fleet;
+use supers_core::history::Deed;
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
 use supers_core::signal::Signal;
 use supers_core::spec::Spec;
 use supers_core::time::{Mono, Now};
-use supers_os::reap;
 use tokio::sync::{mpsc, watch};
 
 /// Requests that may wait; a door that brings more waits itself.
 const ASKS: usize = 1024;
 /// Facts taken in one turn before the snapshot is published.
 const BATCH: usize = 256;
-/// What an earlier daemon left has this long to end, before and after KILL.
-const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything the engine is given.
 pub struct Setup {
@@ -51,7 +55,21 @@ pub struct Setup {
     pub main_log: MainLog,
     /// What children may inherit.
     pub env: crate::environ::Daemon,
-    /// The configuration as read at the start.
+    /// What the operator wished before.
+    pub wishes: Wishes,
+    /// How units are kept together, and news of sweeps.
+    pub contain: (Contain, mpsc::Receiver<Swept>),
+    /// Notifications, and who sends them.
+    pub webhooks: (Webhooks, Sender),
+    /// Where state is written down.
+    pub store: Store,
+    /// The runtime folder.
+    pub runtime: PathBuf,
+    /// What a daemon before this one left.
+    pub estate: Option<Box<Estate>>,
+    /// What its keeper holds.
+    pub inheritance: Inheritance,
+    /// The configuration as read at the start; with an estate, as that has it.
     pub initial: Loaded,
     /// Reads it again.
     pub load: Load,
@@ -71,6 +89,8 @@ pub struct Setup {
     pub identity: Identity,
     /// For `status`.
     pub notices: Notices,
+    /// The history lies here.
+    pub state_dir: PathBuf,
 }
 
 /// What SIGHUP means.
@@ -84,7 +104,7 @@ pub enum Hup {
 }
 
 /// How the engine's work ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Ended {
     /// The shutdown is complete.
     ForGood,
@@ -92,6 +112,11 @@ pub enum Ended {
     Again,
     /// Nothing was started, for this reason.
     Refused(String),
+    /// The keeper is gone: this process is to take its place, with these descriptors by key. Everything is
+    /// written down and runs on.
+    Orphaned(Vec<(u64, OwnedFd)>),
+    /// This program is to be the next daemon. Everything is written down and runs on.
+    Upgrade(OwnedFd),
 }
 
 /// One life in progress.
@@ -99,11 +124,17 @@ pub(crate) struct Run {
     pub unit: UnitId,
     /// What it was started as; a removed unit has no other.
     pub spec: Arc<Spec>,
-    #[allow(dead_code)] // the later history of causes names it
     pub exe: Exe,
     pub pid: Pid,
+    /// What tells it from a later process with that number.
+    pub identity: u64,
+    /// It is neither ours nor the keeper's child.
+    pub foreign: bool,
     pub pidfd: OwnedFd,
-    pub streams: Arc<Streams>,
+    /// `None` until an adopted one's output is taken over.
+    pub streams: Option<Arc<Streams>>,
+    /// What it left is ended.
+    pub swept: bool,
     /// Set when the end is known and its output is still being stored.
     pub exit: Option<Exit>,
 }
@@ -112,7 +143,7 @@ pub(crate) struct Run {
 pub struct Engine {
     pub(crate) fleet: Fleet,
     pub(crate) now: Now,
-    pub(crate) deeds: Vec<Deed>,
+    pub(crate) deeds: Vec<supers_core::fleet::Deed>,
     /// Units to look at when tickets are judged, besides those the fleet calls changed.
     pub(crate) touched: BTreeSet<UnitId>,
     pub(crate) runs: HashMap<RunId, Run>,
@@ -127,7 +158,19 @@ pub struct Engine {
     /// Stops and signals for units whose spawn is not reported yet: Supervisor has no such state.
     pub(crate) postponed: Vec<Ask>,
     /// Runs of this daemon come after it.
-    first_run: RunId,
+    pub(crate) first_run: RunId,
+    /// Starts to be asked for as soon as they are written down.
+    pub(crate) to_spawn: Vec<Request>,
+    /// Ended processes that may be forgotten as soon as that is written down: run, process, whether it is foreign.
+    pub(crate) to_settle: Vec<(RunId, Pid, bool)>,
+    pub(crate) store: Store,
+    pub(crate) wishes: Wishes,
+    pub(crate) contain: Contain,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) sender: Sender,
+    /// The run whose end is being told.
+    pub(crate) ending: Option<RunId>,
+    runtime: PathBuf,
     /// Ends that came in before the news of the spawn.
     pub(crate) early: HashMap<RunId, (Pid, Exit)>,
     pub(crate) family: Family,
@@ -151,6 +194,24 @@ pub struct Engine {
     pub(crate) notices: Notices,
     sequential_stop: bool,
     pub(crate) waiting: Waiting,
+    pub(crate) history: History,
+    /// Requests that the spawn thread has.
+    pub(crate) requested: usize,
+    /// It is about to leave everything to another daemon; at the latest by then.
+    pub(crate) leave: Option<Leave>,
+    pub(crate) leave_by: Option<Mono>,
+    /// It goes on with what another daemon left.
+    pub(crate) adopted: bool,
+    /// Of that: runs that began unheard of; runs that never began; runs that ended unheard of.
+    pub(crate) born: Vec<(UnitId, RunId, Pid)>,
+    pub(crate) unborn: Vec<(UnitId, RunId, Exe)>,
+    pub(crate) lost: Vec<(UnitId, RunId, Pid, Exit)>,
+    /// Units whose output is being taken over.
+    pub(crate) adopting: usize,
+    /// The way to what the keeper holds.
+    pub(crate) holder: Holder,
+    /// What another daemon left and nobody knows: to be ended before anything is started.
+    pub(crate) leftovers: Vec<(RunId, Pid)>,
     inputs: Inputs,
 }
 
@@ -159,6 +220,7 @@ struct Inputs {
     done: mpsc::Receiver<Done>,
     log_facts: mpsc::Receiver<LogFact>,
     fresh: mpsc::Receiver<Fresh>,
+    swept: mpsc::Receiver<Swept>,
 }
 
 /// One thing that came in.
@@ -168,6 +230,7 @@ enum Input {
     Log(LogFact),
     Ask(Ask),
     Fresh(Box<Fresh>),
+    Swept(Swept),
     Room,
     Time,
 }
@@ -176,11 +239,15 @@ impl Engine {
     /// Sets everything up; nothing is started yet.
     pub fn new(setup: Setup) -> io::Result<(Engine, Handle)> {
         let (logs, log_facts) = setup.logs;
+        let (contain, swept) = setup.contain;
+        let holder = setup.family.holder();
         let spawn_setup = spawner::Setup {
             logs: logs.clone(),
             daemon: setup.env.clone(),
             method: setup.family.method(),
             report: setup.family.report_fd(),
+            holder: holder.clone(),
+            contain: contain.clone(),
             reset_oom: setup.reset_oom,
             files: setup.files,
         };
@@ -188,8 +255,11 @@ impl Engine {
         let (sources, fresh) = Sources::new(setup.load, setup.unit_dir);
         let (asks_tx, asks) = mpsc::channel(ASKS);
         let board = Board::default();
-        let parsed = LastParse::new(Parsed::of(&setup.initial));
-        let bus = Bus::new(&setup.identity.identifier)?;
+        let parsed = LastParse::new(Parsed::of(&setup.initial, &Parsed::default()));
+        let mut bus = Bus::new(&setup.identity.identifier)?;
+        bus.keep_records();
+        let (history, told) = History::open(&setup.state_dir, Limits::default());
+        told.into_iter().for_each(|text| setup.notices.add(text));
         let handle = Handle {
             asks: asks_tx,
             board: board.clone(),
@@ -199,9 +269,13 @@ impl Engine {
             notices: setup.notices.clone(),
             parsed: parsed.clone(),
             child_env: Arc::new(setup.env),
+            runtime: setup.runtime.as_path().into(),
+            history: history.reader(),
         };
-        // Runs of an earlier daemon under the same keeper have lower numbers.
-        let first_run = RunId(u64::from(setup.family.starts()) << 40);
+        // Runs of an earlier daemon have lower numbers.
+        let left = setup.inheritance.living.keys().max().map_or(0, |run| run.0);
+        let left = setup.estate.as_ref().map_or(left, |e| left.max(e.daemon.fleet.last_run));
+        let first_run = RunId(left.max(u64::from(setup.family.starts()) << 40));
         let mut engine = Engine {
             fleet: Fleet::new(first_run),
             now: clock::now(),
@@ -214,6 +288,15 @@ impl Engine {
             unattributed: HashMap::new(),
             postponed: Vec::new(),
             first_run,
+            to_spawn: Vec::new(),
+            to_settle: Vec::new(),
+            store: setup.store,
+            wishes: setup.wishes,
+            contain,
+            webhooks: setup.webhooks.0,
+            sender: setup.webhooks.1,
+            ending: None,
+            runtime: setup.runtime,
             early: HashMap::new(),
             family: setup.family,
             spawner,
@@ -227,64 +310,114 @@ impl Engine {
             parsed,
             groups: Groups::default(),
             log_paths: HashMap::new(),
-            sockets: SharedSockets::default(),
+            sockets: SharedSockets::new(holder.clone()),
             settings: setup.settings,
             hup: setup.hup,
             board,
             notices: setup.notices,
             sequential_stop: setup.sequential_stop,
             waiting: Waiting::default(),
-            inputs: Inputs { asks, done, log_facts, fresh },
+            history,
+            requested: 0,
+            leave: None,
+            leave_by: None,
+            adopted: false,
+            born: Vec::new(),
+            unborn: Vec::new(),
+            lost: Vec::new(),
+            adopting: 0,
+            holder,
+            leftovers: Vec::new(),
+            inputs: Inputs { asks, done, log_facts, fresh, swept },
         };
         engine.family.join_runtime()?;
-        let units = engine.parsed.read();
-        let added = units.wanted.iter().cloned();
-        let ids: Vec<UnitId> =
-            added.filter_map(|(spec, origin)| engine.fleet.add(spec, origin, engine.now)).collect();
-        engine.fleet.link();
-        engine.groups_as_parsed();
-        engine.prepare(&ids);
+        match setup.estate {
+            Some(estate) => engine.take_over(*estate, &setup.initial, setup.inheritance),
+            None => {
+                engine.begin(&setup.initial);
+                engine.end_leftovers(setup.inheritance);
+            }
+        }
         engine.publish();
         Ok((engine, handle))
+    }
+
+    /// A first start: everything is as the configuration says, and down.
+    fn begin(&mut self, initial: &Loaded) {
+        self.keep_parsed(initial);
+        let units = self.parsed.read();
+        let added = units.wanted.iter().cloned();
+        let ids: Vec<UnitId> =
+            added.filter_map(|(spec, origin)| self.fleet.add(spec, origin, self.now)).collect();
+        self.fleet.link();
+        self.groups_as_parsed();
+        self.prepare(&ids);
+        ids.into_iter().for_each(|id| self.store.touch(id));
     }
 
     /// Starts what is to be started, says `ready`, and goes on until the shutdown is complete.
     pub async fn run(mut self, ready: impl FnOnce()) -> Ended {
         self.now = clock::now();
-        self.end_leftovers().await;
-        self.now = clock::now();
         if let Err(text) = self.bind_sockets() {
             return Ended::Refused(text);
         }
-        if !self.fleet.is_stopping() {
+        if self.adopted {
+            self.go_on();
+        } else if !self.fleet.is_stopping() {
+            self.await_leftovers().await;
+            self.history.daemon(self.now, Deed::Started, "");
             self.happen(Happening::Running);
-            self.fleet.boot(self.now, &mut self.deeds);
+            let ids = self.fleet.iter().map(|(id, _)| id).collect();
+            self.boot(ids);
         }
         self.perform();
         self.end_turn();
         ready();
-        while !self.all_down {
+        while !self.all_down && !self.may_leave() {
             let input = self.next().await;
             self.now = clock::now();
             self.take(input);
             self.take_more();
             self.end_turn();
         }
+        if let Some(why) = self.leave.take().filter(|_| !self.all_down) {
+            return self.left(why);
+        }
         self.journal.info(self.now, "all processes have ended");
         self.journal.flush();
+        self.history.flush(&self.notices);
         self.logs.shutdown();
+        self.contain.close();
+        self.webhooks.stop();
+        self.store.discard(&self.runtime);
         if self.again { Ended::Again } else { Ended::ForGood }
+    }
+
+    /// Starts those of these that start by themselves. Broken descriptions are "started" too: they become FATAL
+    /// with their reason. What the operator stopped stays down.
+    pub(crate) fn boot(&mut self, ids: Vec<UnitId>) {
+        let mut up = Vec::new();
+        for id in ids {
+            let Some(spec) = self.fleet.get(id).map(|slot| slot.spec.clone()) else { continue };
+            if self.wishes.keeps_down(&spec) {
+                self.fleet.keep_down(id);
+            } else if spec.autostart || spec.refused.is_some() {
+                up.push(id);
+            }
+        }
+        self.fleet.boot_these(&up, self.now, &mut self.deeds);
     }
 
     /// Waits for something to happen. Nothing here wakes while nothing is due.
     async fn next(&mut self) -> Input {
         let deadline = self.deadline();
-        let Inputs { asks, done, log_facts, fresh } = &mut self.inputs;
+        let Inputs { asks, done, log_facts, fresh, swept } = &mut self.inputs;
         tokio::select! {
             biased;
             () = self.family.readable() => Input::Tidings,
             Some(d) = done.recv() => Input::Done(d),
             Some(f) = log_facts.recv() => Input::Log(f),
+            Some(s) = swept.recv() => Input::Swept(s),
             Some(a) = asks.recv() => Input::Ask(a),
             Some(f) = fresh.recv() => Input::Fresh(Box::new(f)),
             () = self.bus.writable() => Input::Room,
@@ -293,8 +426,13 @@ impl Engine {
     }
 
     fn deadline(&self) -> Option<Mono> {
-        let own =
-            [self.fleet.deadline(), self.tickets.deadline(), self.waiting.deadline(), self.bus.deadline()];
+        let own = [
+            self.fleet.deadline(),
+            self.tickets.deadline(),
+            self.waiting.deadline(),
+            self.bus.deadline(),
+            self.leave_deadline(),
+        ];
         own.into_iter().flatten().min()
     }
 
@@ -322,51 +460,11 @@ impl Engine {
             Input::Log(fact) => self.log_fact(fact),
             Input::Ask(ask) => self.asked(ask),
             Input::Fresh(fresh) => self.read_done(*fresh),
+            Input::Swept(swept) => self.swept(swept),
             Input::Room => self.bus.flush(),
             Input::Time => {}
         }
         self.perform();
-    }
-
-    /// After a crash of the daemon before: what it left is ended, politely at first, so that no unit
-    /// runs twice. (Taking the processes over instead is a later step.)
-    async fn end_leftovers(&mut self) {
-        let mut living = match self.family.leftovers().await {
-            Ok(living) => living,
-            Err(e) => {
-                self.journal
-                    .warn(self.now, format!("the keeper does not answer: {}", supers_os::error_text(&e)));
-                return;
-            }
-        };
-        if living.is_empty() {
-            return;
-        }
-        let text = format!("superd was restarted by its keeper: ending {} processes of before", living.len());
-        self.journal.warn(self.now, &text);
-        for (signal, patience) in [(Signal::TERM, LEFTOVER_PATIENCE), (Signal::KILL, LEFTOVER_PATIENCE)] {
-            for (_, pid) in &living {
-                let _ = reap::kill_group(*pid, signal);
-            }
-            let give_up = clock::now().mono + patience;
-            while !living.is_empty() && clock::now().mono < give_up {
-                tokio::select! {
-                    () = self.family.readable() => {}
-                    () = until(Some(give_up)) => {}
-                }
-                for t in self.family.take() {
-                    match t {
-                        Tidings::Ended { run, pid, .. } => {
-                            living.retain(|(r, _)| *r != run);
-                            self.let_go(run, pid);
-                        }
-                        Tidings::Signal(signal) => self.signalled(signal),
-                        Tidings::Stranger { .. } => {}
-                        Tidings::KeeperGone => return,
-                    }
-                }
-            }
-        }
     }
 
     /// Deadlines, the snapshot, then the answers: who is answered finds the state published.
@@ -374,13 +472,19 @@ impl Engine {
         self.bus.pass(self.now);
         self.fleet.tick(self.now, &mut self.deeds);
         self.perform();
+        for (unit, _) in self.bus.take_restarts() {
+            self.fleet.restart(&[unit], self.now, &mut self.deeds);
+            self.perform();
+        }
         self.say_who_is_waited_for();
+        self.commit();
         for (level, line) in self.bus.take_lines() {
             self.journal.say(level, self.now, line);
         }
         let mut changed = self.publish();
         changed.append(&mut self.touched);
         self.journal.flush();
+        self.history.flush(&self.notices);
         self.tickets.resolve(&self.fleet, &changed, self.now.mono);
         self.tickets.expire(&self.fleet, self.now.mono);
     }
@@ -414,21 +518,15 @@ impl Engine {
                     self.journal.info(self.now, format!("reaped unknown pid {} ({exit})", pid.0));
                 }
                 Tidings::KeeperGone => {
-                    self.journal.say(
-                        Level::Critical,
-                        self.now,
-                        "the keeper is gone: stopping everything in order",
-                    );
-                    for (run, unit) in std::mem::take(&mut self.unexecuted) {
-                        self.died_unexecuted(unit, run, Pid(0));
-                    }
-                    self.shut_down();
+                    let text = "the keeper is gone: this process takes its place, a new daemon takes over";
+                    self.journal.say(Level::Critical, self.now, text);
+                    self.leave(Leave::Orphaned);
                 }
             }
         }
     }
 
-    fn signalled(&mut self, signal: Signal) {
+    pub(crate) fn signalled(&mut self, signal: Signal) {
         match signal {
             Signal::TERM | Signal::INT | Signal::QUIT => {
                 self.journal.warn(self.now, format!("received {signal} indicating exit request"));
@@ -468,6 +566,8 @@ impl Engine {
     pub(crate) fn shut_down(&mut self) {
         if !self.fleet.is_stopping() {
             self.waiting.shut_down(self.now);
+            let deed = if self.again { Deed::Restart } else { Deed::ShutDown };
+            self.history.daemon(self.now, deed, "");
             self.happen(Happening::Stopping);
             self.fleet.shutdown(self.sequential_stop, self.now, &mut self.deeds);
         }
@@ -486,7 +586,7 @@ impl Engine {
 }
 
 /// Sleeps until `at`, or for ever.
-async fn until(at: Option<Mono>) {
+pub(crate) async fn until(at: Option<Mono>) {
     match at {
         Some(at) => tokio::time::sleep_until(clock::instant(at)).await,
         None => std::future::pending().await,

@@ -104,6 +104,9 @@ pub(crate) fn build(daemon: &Daemon, spec: &Spec, user: Option<&Identity>) -> Re
         vars.set(b"INVOCATION_ID", text.as_bytes());
         vars.own_pid = true;
     }
+    for (k, v) in spec.names().into_iter().filter(|_| env.names) {
+        vars.set(k.as_bytes(), v.as_bytes());
+    }
     for (k, v) in &env.vars {
         vars.set(k, v);
     }

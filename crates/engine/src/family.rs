@@ -7,15 +7,16 @@
 //! believed: for those the keeper is asked. The keeper also tells of each end by itself; what is known
 //! already is dropped.
 
+use crate::held::{Held, Holder};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use supers_core::exit::Exit;
 use supers_core::ids::{Pid, RunId};
 use supers_core::signal::Signal;
-use supers_os::keeper_proto::{self, ToDaemon, ToKeeper};
-use supers_os::poll::{Epoll, Event, Interest};
+use supers_os::keeper_proto::{self, Key, ToDaemon, ToKeeper};
+use supers_os::poll::{self, Epoll, Event, Interest};
 use supers_os::signals::{self, SignalFd};
 use supers_os::spawn::Method;
 use supers_os::{process, reap};
@@ -23,6 +24,8 @@ use tokio::io::unix::AsyncFd;
 
 const KEEPER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
+/// How long the keeper may take to hand everything over.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// Signals that mean something to the daemon.
 const HANDLED: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR2];
@@ -47,15 +50,36 @@ pub struct Family {
     /// What wakes the daemon: the keeper's socket, signals, and pidfds.
     main: Option<AsyncFd<Epoll>>,
     epoll: Option<Epoll>,
-    watched: HashMap<RunId, Pid>,
+    watched: HashMap<RunId, Watched>,
+    /// The way to the keeper's store.
+    holder: Holder,
+    /// News that came while something else was waited for.
+    early: Vec<Tidings>,
     /// The keeper died: its children are somebody else's, and how they end cannot be known for sure.
     orphaned: bool,
+}
+
+/// A process that is looked after.
+struct Watched {
+    pid: Pid,
+    /// For processes that are not the keeper's children: how they ended is asked of this.
+    foreign: Option<OwnedFd>,
+}
+
+/// What a daemon before this one left with the keeper.
+#[derive(Default)]
+pub struct Inheritance {
+    /// Processes that the keeper is the parent of, living or ended.
+    pub living: HashMap<RunId, Pid>,
+    /// Descriptors.
+    pub held: Held,
 }
 
 struct Keeper {
     socket: OwnedFd,
     starts: u32,
     pid: i32,
+    rolled_back: bool,
     /// Messages that found the socket full, in order. Bounded by the number of living runs.
     unsent: VecDeque<ToKeeper>,
 }
@@ -104,8 +128,9 @@ impl Family {
     /// There is no keeper, or it speaks another version.
     pub fn under_keeper() -> io::Result<Family> {
         let socket = keeper_proto::inherited_socket()?;
-        let (starts, pid) = keeper_proto::wait_hello(socket.as_fd())?;
-        let keeper = Keeper { socket, starts, pid, unsent: VecDeque::new() };
+        let keeper_proto::Hello { starts, keeper_pid: pid, rolled_back, .. } =
+            keeper_proto::wait_hello(socket.as_fd())?;
+        let keeper = Keeper { socket, starts, pid, rolled_back, unsent: VecDeque::new() };
         Family::new(Some(keeper))
     }
 
@@ -127,13 +152,24 @@ impl Family {
         if let Some(k) = &keeper {
             epoll.add(k.socket.as_fd(), KEEPER, Interest::Read)?;
         }
-        let watched = HashMap::new();
-        Ok(Family { keeper, signals, main: None, epoll: Some(epoll), watched, orphaned: false })
+        let (watched, early) = (HashMap::new(), Vec::new());
+        let holder = Holder::new(keeper.as_ref().and_then(|k| k.socket.try_clone().ok()));
+        Ok(Family { keeper, signals, main: None, epoll: Some(epoll), watched, holder, early, orphaned: false })
     }
 
     /// How often the keeper started the daemon; 0 without one.
     pub fn starts(&self) -> u32 {
         self.keeper.as_ref().map_or(0, |k| k.starts)
+    }
+
+    /// This daemon takes the place of a new version that did not answer in time.
+    pub fn rolled_back(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|k| k.rolled_back)
+    }
+
+    /// The way to the keeper's store.
+    pub fn holder(&self) -> Holder {
+        self.holder.clone()
     }
 
     /// *The* pid: the keeper's, or our own.
@@ -180,6 +216,9 @@ impl Family {
 
     /// Completes when [`Family::take`] has something to give.
     pub(crate) async fn readable(&self) {
+        if !self.early.is_empty() {
+            return;
+        }
         match &self.main {
             Some(main) => match main.readable().await {
                 Ok(mut guard) => guard.clear_ready(),
@@ -191,10 +230,21 @@ impl Family {
 
     /// Looks after a process from now on.
     pub(crate) fn watch(&mut self, run: RunId, pid: Pid, pidfd: &OwnedFd) -> io::Result<()> {
-        self.watched.insert(run, pid);
-        let main = self.main.as_ref().ok_or_else(|| io::Error::other("the family has no runtime yet"))?;
+        self.watched.insert(run, Watched { pid, foreign: None });
         // Told once, even when it has ended already: the zombie stays readable until it is settled.
-        main.get_ref().add(pidfd.as_fd(), run.0, Interest::ReadOnce)
+        self.main()?.add(pidfd.as_fd(), run.0, Interest::ReadOnce)
+    }
+
+    /// The same for a process that is neither ours nor the keeper's child.
+    pub(crate) fn watch_foreign(&mut self, run: RunId, pid: Pid, pidfd: &OwnedFd) -> io::Result<()> {
+        let copy = pidfd.try_clone()?;
+        self.watched.insert(run, Watched { pid, foreign: Some(copy) });
+        self.main()?.add(pidfd.as_fd(), run.0, Interest::ReadOnce)
+    }
+
+    fn main(&self) -> io::Result<&Epoll> {
+        let main = self.main.as_ref().ok_or_else(|| io::Error::other("the family has no runtime yet"))?;
+        Ok(main.get_ref())
     }
 
     /// Its end is known.
@@ -207,8 +257,10 @@ impl Family {
     }
 
     /// Lets the zombie go.
-    pub(crate) fn settle(&mut self, run: RunId, pid: Pid) -> io::Result<()> {
+    pub(crate) fn settle(&mut self, run: RunId, pid: Pid, foreign: bool) -> io::Result<()> {
         match &mut self.keeper {
+            // Its parent reaps it. The keeper lets go of what it held for the run.
+            _ if foreign => self.send(ToKeeper::Forget { key: Key::run(run.0).0 }),
             // Whoever took the keeper's children over reaps them.
             Some(_) if self.orphaned => Ok(()),
             Some(_) => self.send(ToKeeper::Ack { pid: pid.0, run: run.0 }),
@@ -216,30 +268,39 @@ impl Family {
         }
     }
 
-    /// The processes that a daemon before this one left with the keeper. Waits for the answer; ends that
-    /// are told meanwhile are settled, nobody waits for them.
-    pub(crate) async fn leftovers(&mut self) -> io::Result<Vec<(RunId, Pid)>> {
-        if self.starts() < 2 {
-            return Ok(Vec::new());
-        }
-        self.send(ToKeeper::List)?;
-        let mut living = Vec::new();
-        loop {
-            let Some(keeper) = &self.keeper else { return Ok(living) };
-            match keeper_proto::recv(keeper.socket.as_fd()) {
-                Ok(Some(ToDaemon::Living { pid, run })) => living.push((RunId(run), Pid(pid))),
-                Ok(Some(ToDaemon::LivingEnd)) => return Ok(living),
-                Ok(Some(ToDaemon::Exit { pid, run, .. })) => {
-                    living.retain(|(r, _)| *r != RunId(run));
-                    self.settle(RunId(run), Pid(pid))?;
+    /// What a daemon before this one left with the keeper. Waits for the answer; other news that comes
+    /// meanwhile is kept.
+    ///
+    /// # Errors
+    /// The keeper does not answer, or is gone.
+    pub fn inherit(&mut self) -> io::Result<Inheritance> {
+        let mut found = Inheritance::default();
+        let Some(keeper) = &self.keeper else { return Ok(found) };
+        let socket = keeper.socket.as_fd();
+        keeper_proto::send(socket, &ToKeeper::List)?;
+        keeper_proto::send(socket, &ToKeeper::Fetch)?;
+        let until = Instant::now() + ANSWER_WAIT;
+        let (mut listed, mut fetched) = (false, false);
+        while !(listed && fetched) {
+            match keeper_proto::recv_fd(socket) {
+                Ok(Some((ToDaemon::Living { pid, run }, _))) => {
+                    found.living.insert(RunId(run), Pid(pid));
                 }
-                Ok(Some(_)) => {}
+                Ok(Some((ToDaemon::Held { key }, Some(fd)))) => found.held.put(Key(key), fd),
+                Ok(Some((ToDaemon::LivingEnd, _))) => listed = true,
+                Ok(Some((ToDaemon::HeldEnd, _))) => fetched = true,
+                Ok(Some((other, _))) => self.early.extend(translate(other)),
                 Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.readable().await,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if !poll::wait_readable(socket, Some(left))? {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
                 Err(e) => return Err(e),
             }
         }
+        Ok(found)
     }
 
     fn send(&mut self, message: ToKeeper) -> io::Result<()> {
@@ -267,7 +328,7 @@ impl Family {
 
     /// All news there is.
     pub(crate) fn take(&mut self) -> Vec<Tidings> {
-        let mut news = Vec::new();
+        let mut news = std::mem::take(&mut self.early);
         let mut events = [Event::default(); 64];
         loop {
             let n = match &self.main {
@@ -314,9 +375,9 @@ impl Family {
 
     /// Ends that the keeper was asked about and cannot tell any more.
     fn unanswered(&self, news: &mut Vec<Tidings>) {
-        let gone = |pid: &Pid| !matches!(process::zombie_exit(pid.0), Ok(None));
-        for (run, pid) in self.watched.iter().filter(|(_, pid)| gone(pid)) {
-            news.push(Tidings::Ended { run: *run, pid: *pid, exit: Exit::Unknown });
+        let gone = |w: &Watched| w.foreign.is_none() && !matches!(process::zombie_exit(w.pid.0), Ok(None));
+        for (run, w) in self.watched.iter().filter(|(_, w)| gone(w)) {
+            news.push(Tidings::Ended { run: *run, pid: w.pid, exit: Exit::Unknown });
         }
     }
 
@@ -330,27 +391,56 @@ impl Family {
 
     /// A pidfd is readable. True when its end is told.
     fn ended(&mut self, run: RunId, news: &mut Vec<Tidings>) -> bool {
-        let Some(pid) = self.watched.get(&run).copied() else { return false };
-        let exit = match &self.keeper {
-            None => Some(reap::peek(pid).ok().flatten().unwrap_or(Exit::Unknown)),
-            Some(_) if self.orphaned => {
+        let Some(watched) = self.watched.get(&run) else { return false };
+        let pid = watched.pid;
+        let exit = match (&watched.foreign, &self.keeper) {
+            (Some(pidfd), _) => match foreign_exit(pid, pidfd) {
+                Some(exit) => Some(exit),
+                None => {
+                    // Somebody else's zombie, which does not tell us: its parent's reaping does.
+                    let again = self.main().and_then(|m| m.modify(pidfd.as_fd(), run.0, Interest::EndOnce));
+                    return again.is_err() && tell(run, pid, Exit::Unknown, news);
+                }
+            },
+            (None, None) => Some(reap::peek(pid).ok().flatten().unwrap_or(Exit::Unknown)),
+            (None, Some(_)) if self.orphaned => {
                 Some(process::zombie_exit(pid.0).ok().flatten().unwrap_or(Exit::Unknown))
             }
-            Some(_) => process::zombie_exit(pid.0).ok().flatten(),
+            // A stat line that may not be seen shows 0.
+            (None, Some(_)) => process::zombie_exit(pid.0).ok().flatten().filter(|e| *e != Exit::Code(0)),
         };
-        // A stat line that may not be seen shows 0.
-        let last_word = self.keeper.is_none() || self.orphaned;
-        match exit.filter(|e| last_word || *e != Exit::Code(0)) {
-            Some(exit) => {
-                news.push(Tidings::Ended { run, pid, exit });
-                true
-            }
+        match exit {
+            Some(exit) => tell(run, pid, exit, news),
             None => {
                 // A full socket keeps the question until there is room; a dead keeper is told otherwise.
                 let _ = self.send(ToKeeper::Ask { pid: pid.0 });
                 false
             }
         }
+    }
+}
+
+fn tell(run: RunId, pid: Pid, exit: Exit, news: &mut Vec<Tidings>) -> bool {
+    news.push(Tidings::Ended { run, pid, exit });
+    true
+}
+
+/// How a process ended whose parent is somebody else; `None` while only its parent may know.
+fn foreign_exit(pid: Pid, pidfd: &OwnedFd) -> Option<Exit> {
+    match reap::pidfd_exit(pidfd) {
+        Ok(Some(exit)) => return Some(exit),
+        // A kernel that does not tell: the zombie's own line, as far as it can be believed.
+        Err(_) => {
+            let line = process::zombie_exit(pid.0).ok().flatten();
+            return Some(line.filter(|e| *e != Exit::Code(0) || process::euid() == 0).unwrap_or(Exit::Unknown));
+        }
+        Ok(None) => {}
+    }
+    match process::zombie_exit(pid.0) {
+        Ok(Some(exit)) if exit != Exit::Code(0) || process::euid() == 0 => Some(exit),
+        Ok(_) => None,
+        // Reaped between the two looks.
+        Err(_) => Some(reap::pidfd_exit(pidfd).ok().flatten().unwrap_or(Exit::Unknown)),
     }
 }
 
@@ -362,5 +452,6 @@ fn translate(message: ToDaemon) -> Option<Tidings> {
         ToDaemon::Signal { signal, .. } => Some(Tidings::Signal(signal)),
         // The pidfds tell of ends whose signals came together.
         ToDaemon::Nudge | ToDaemon::Hello { .. } | ToDaemon::Living { .. } | ToDaemon::LivingEnd => None,
+        ToDaemon::Held { .. } | ToDaemon::HeldEnd => None,
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::engine::Engine;
 use crate::sources::wanted;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use supers_config::Loaded;
 use supers_core::event::Happening;
@@ -11,7 +11,7 @@ use supers_core::fleet::Wanted;
 use supers_core::ids::UnitId;
 use supers_core::inside::{GroupDone, Reread};
 use supers_core::snapshot::Group;
-use supers_core::spec::{Spec, Target};
+use supers_core::spec::{Output, Spec, Target};
 
 /// What the configuration said when it was last read.
 #[derive(Default)]
@@ -22,13 +22,30 @@ pub(crate) struct Parsed {
     pub groups: BTreeMap<String, i32>,
     /// The daemon's `identifier`.
     pub identifier: String,
+    /// Where the descriptions of `wanted` lie.
+    places: HashSet<usize>,
 }
 
 impl Parsed {
-    pub(crate) fn of(loaded: &Loaded) -> Parsed {
-        let wanted = wanted(loaded);
+    /// This very description is one of `wanted`.
+    pub(crate) fn contains(&self, spec: &Arc<Spec>) -> bool {
+        self.places.contains(&Arc::as_ptr(spec).addr())
+    }
+
+    /// Descriptions that are as they were in `before` are kept once.
+    pub(crate) fn of(loaded: &Loaded, before: &Parsed) -> Parsed {
+        let known: HashMap<(&str, &str), &Arc<Spec>> =
+            before.wanted.iter().map(|(s, _)| ((s.group.as_str(), s.name.as_str()), s)).collect();
+        let mut wanted = wanted(loaded);
+        for (spec, _) in &mut wanted {
+            match known.get(&(spec.group.as_str(), spec.name.as_str())) {
+                Some(old) if *old == spec => *spec = Arc::clone(old),
+                Some(_) | None => {}
+            }
+        }
         let groups = loaded.config.groups.iter().cloned().collect();
-        Parsed { wanted, groups, identifier: loaded.config.settings.identifier.clone() }
+        let places = wanted.iter().map(|(spec, _)| Arc::as_ptr(spec).addr()).collect();
+        Parsed { wanted, groups, identifier: loaded.config.settings.identifier.clone(), places }
     }
 
     fn members(&self, group: &str) -> BTreeMap<&str, &Arc<Spec>> {
@@ -76,6 +93,16 @@ impl Groups {
         (gone, come)
     }
 
+    /// The active ones.
+    pub(crate) fn active(&self) -> &BTreeMap<String, i32> {
+        &self.active
+    }
+
+    /// As an earlier daemon had them: nobody is told.
+    pub(crate) fn restore(&mut self, groups: BTreeMap<String, i32>) {
+        drop(self.set(groups));
+    }
+
     /// For the snapshot.
     pub(crate) fn shown(&self) -> &Arc<[Group]> {
         &self.shown
@@ -92,6 +119,7 @@ impl Engine {
     /// after it.
     fn set_groups(&mut self, groups: BTreeMap<String, i32>) {
         let (gone, come) = self.groups.set(groups);
+        self.store.groups(self.groups.active());
         gone.into_iter().for_each(|name| self.happen(Happening::GroupRemoved(name)));
         if come.is_empty() {
             return;
@@ -119,7 +147,8 @@ impl Engine {
 
     /// Keeps what was parsed, and says what differs from what is active.
     pub(crate) fn reread(&mut self, loaded: &Loaded) -> Reread {
-        let parsed = Parsed::of(loaded);
+        self.keep_parsed(loaded);
+        let parsed = self.parsed.read();
         let active = &self.groups.active;
         let names: BTreeSet<&String> = active.keys().chain(parsed.groups.keys()).collect();
         let mut plan = Reread::default();
@@ -132,7 +161,6 @@ impl Engine {
             };
             list.push(name.clone());
         }
-        self.parsed.write(parsed);
         plan
     }
 
@@ -149,20 +177,17 @@ impl Engine {
         }
         let Some(priority) = parsed.groups.get(name) else { return GroupDone::BadName };
         let members = parsed.wanted.iter().filter(|(spec, _)| spec.group == name);
-        let (mut all, mut start) = (Vec::new(), Vec::new());
+        let mut all = Vec::new();
         for (spec, origin) in members {
             let Some(id) = self.fleet.add(spec.clone(), origin.clone(), self.now) else { continue };
             all.push(id);
-            if spec.autostart || spec.refused.is_some() {
-                start.push(id);
-            }
         }
         self.fleet.link();
         let mut groups = self.groups.active.clone();
         groups.insert(name.to_owned(), *priority);
         self.set_groups(groups);
         self.prepare(&all);
-        self.fleet.boot_these(&start, self.now, &mut self.deeds);
+        self.boot(all);
         GroupDone::Done
     }
 
@@ -195,7 +220,8 @@ fn same(a: &BTreeMap<&str, &Arc<Spec>>, b: &BTreeMap<&str, &Arc<Spec>>) -> bool 
 
 fn without_auto(spec: &Spec) -> Spec {
     let mut spec = spec.clone();
-    for sink in [Some(&mut spec.output.stdout), spec.output.stderr.as_mut()].into_iter().flatten() {
+    let Output { stdout, stderr } = &mut *spec.output;
+    for sink in [Some(stdout), stderr.as_mut()].into_iter().flatten() {
         if let Target::Auto { dir, identifier } = &mut sink.target {
             dir.clear();
             identifier.clear();

@@ -3,11 +3,13 @@
 use crate::clock;
 use crate::environ;
 use crate::groups::LastParse;
+use crate::inside::on_helper;
 use crate::logs::mainlog::MainLog;
 use crate::logs::{LogReader, Logs};
 use crate::orders::{Ask, Reply};
 use crate::publish::Board;
 use crate::tickets::RowMsg;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use supers_core::control::{
     Answer, Caller, Control, LogChunk, LogFlow, LogFrom, LogRequest, NewUnit, Order, PlanView, Refusal, Row,
@@ -65,7 +67,7 @@ impl Notices {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|t| !t.starts_with(prefix));
     }
 
-    fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -81,6 +83,8 @@ pub struct Handle {
     pub(crate) notices: Notices,
     pub(crate) parsed: LastParse,
     pub(crate) child_env: Arc<environ::Daemon>,
+    pub(crate) runtime: Arc<Path>,
+    pub(crate) history: crate::history::Reader,
 }
 
 impl Handle {
@@ -163,6 +167,20 @@ impl Control for Handle {
     fn shutdown(&self, caller: Caller) -> Answer<'_, ()> {
         Box::pin(self.ask(move |reply| Ask::Shutdown { caller, again: false, reply }))
     }
+
+    fn upgrade(&self, caller: Caller, binary: Option<String>) -> Answer<'_, String> {
+        Box::pin(async move {
+            let runtime = self.runtime.clone();
+            let checked = on_helper(move || {
+                let own = || supers_os::process::own_exe().map_err(|e| supers_os::error_text(&e));
+                let program = binary.map_or_else(own, |path| Ok(path.into()))?;
+                crate::upgrade::check(&program, &runtime)
+            });
+            let (binary, version) = checked.await?.map_err(|text| Refusal::Failed { text })?;
+            self.ask(move |reply| Ask::Upgrade { caller, binary, reply }).await?;
+            Ok(version)
+        })
+    }
 }
 
 /// What a reader gives from some place on.
@@ -174,7 +192,7 @@ pub(crate) fn flow(reader: LogReader, from: LogFrom, follow: bool) -> Result<Box
         LogFrom::Lines(n) => reader.start_of_last_lines(n).map_err(fail)?,
     };
     let stop_at = if follow { u64::MAX } else { reader.end() };
-    Ok(Box::new(Tail { reader, at, stop_at }))
+    Ok(Box::new(Tail { reader, at, stop_at, told: false }))
 }
 
 /// The one unit that `name` means.
@@ -234,6 +252,8 @@ struct Tail {
     reader: LogReader,
     at: u64,
     stop_at: u64,
+    /// Who follows knows where he is, so that he can go on there with another daemon.
+    told: bool,
 }
 
 impl LogFlow for Tail {
@@ -246,7 +266,8 @@ impl LogFlow for Tail {
                     return Ok(None);
                 }
                 let (offset, bytes) = self.reader.read(self.at, left.min(CHUNK)).map_err(fail)?;
-                if !bytes.is_empty() {
+                if !bytes.is_empty() || (self.stop_at == u64::MAX && !self.told) {
+                    self.told = true;
                     self.at = offset + bytes.len() as u64;
                     return Ok(Some(LogChunk { offset, bytes }));
                 }

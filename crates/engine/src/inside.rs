@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use supers_core::control::{Answer, Caller, LogFlow, LogFrom, Refusal};
 use supers_core::exit::StartError;
+use supers_core::history::{Page, Query};
 use supers_core::ids::UnitId;
 use supers_core::inside::{Cut, GroupDone, Inside, LogFault, LogOf, Piece, Reread, StdinDone, Unrunnable};
 use supers_core::snapshot::{DaemonView, Snapshot};
@@ -115,6 +116,15 @@ impl Inside for Handle {
         })
     }
 
+    fn history(&self, query: Query) -> Answer<'_, Page> {
+        let history = self.history.clone();
+        Box::pin(async move {
+            on_helper(move || history.read(&query)).await?.map_err(|e| Refusal::Failed {
+                text: format!("the history cannot be read: {}", supers_os::error_text(&e)),
+            })
+        })
+    }
+
     fn restart(&self, caller: Caller) -> Answer<'_, ()> {
         Box::pin(self.ask(move |reply| Ask::Shutdown { caller, again: true, reply }))
     }
@@ -129,7 +139,7 @@ impl Handle {
 }
 
 /// Runs what may wait for a disk away from the thread that answers.
-async fn on_helper<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(crate) async fn on_helper<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     let failed = |e: tokio::task::JoinError| Refusal::Failed { text: format!("a helper thread failed: {e}") };
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }

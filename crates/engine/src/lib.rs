@@ -10,16 +10,22 @@
 //! *Tested* through real processes (`crates/cli/tests`); the log pump by itself.
 #![forbid(unsafe_code)]
 
+mod adopt;
 pub mod bus;
 pub mod clock;
+pub mod contain;
 mod deeds;
 pub mod engine;
 pub mod environ;
+pub mod failpoint;
 pub mod family;
 mod groups;
+pub mod held;
 pub mod handle;
+pub mod history;
 mod inside;
 mod journal;
+mod leave;
 mod line;
 pub mod logs;
 mod news;
@@ -29,11 +35,17 @@ mod shared;
 mod sources;
 mod spawner;
 pub mod stdin;
+mod store;
 mod tickets;
 mod unexecuted;
 mod waiting;
+mod wishes;
+pub mod upgrade;
+pub mod webhook;
 
 pub use engine::{Ended, Engine, Hup, Setup};
 pub use handle::{Handle, Identity, Notices};
 pub use sources::Load;
 pub use spawner::FileLimits;
+pub use store::{Estate, Found, Store};
+pub use wishes::Wishes;

@@ -7,6 +7,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// flood cannot grow memory. (A bounded channel of this length would take 3 MiB while idle.)
 const CAPACITY: usize = 1 << 16;
 
+/// Room for so many is kept while none waits.
+const KEPT: usize = 64;
+
 /// A bounded line of `T`.
 pub(crate) struct Line<T> {
     state: Mutex<State<T>>,
@@ -48,6 +51,8 @@ impl<T> Line<T> {
             if let Some(item) = state.waiting.pop_front() {
                 return Some(item);
             }
+            // A wave is over.
+            state.waiting.shrink_to(KEPT);
             if state.closed {
                 return None;
             }

@@ -19,6 +19,7 @@ impl Engine {
                 continue;
             };
             match self.logs.prepare(*id, &spec.full_name(), &spec.output) {
+                Ok(paths) if paths.iter().all(|p| p.is_empty()) => drop(self.log_paths.remove(id)),
                 Ok(paths) => drop(self.log_paths.insert(*id, Arc::new(paths))),
                 // Its start will say so too.
                 Err(e) => {
@@ -36,6 +37,7 @@ impl Engine {
         let unit = match &fact {
             LogFact::Output { unit, .. } | LogFact::Captured { unit, .. } => *unit,
             LogFact::Heard { .. }
+            | LogFact::Stored { .. }
             | LogFact::Drained { .. }
             | LogFact::Trouble { .. }
             | LogFact::Recovered { .. } => return Some(fact),
@@ -99,6 +101,13 @@ impl Engine {
             LogFact::Heard { unit, text } => {
                 if let Some(run) = self.fleet.get(unit).map(|slot| slot.unit.run) {
                     self.bus.heard(unit, run, &text);
+                } else {
+                    self.logs.consumed(unit, text.len());
+                }
+            }
+            LogFact::Stored { unit } => {
+                if let Some(run) = self.fleet.get(unit).map(|slot| slot.unit.run) {
+                    self.bus.consumed(unit, run);
                 }
             }
             LogFact::Output { unit, channel, text } => {

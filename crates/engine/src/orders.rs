@@ -1,16 +1,18 @@
 //! What doors ask of the engine, and how each request is carried out.
 
 use crate::engine::Engine;
-use crate::groups::Parsed;
 use crate::handle::unknown;
+use crate::leave::Leave;
 use crate::sources::{Fresh, findings, wanted};
 use crate::tickets::{RowMsg, Waiting, ticket};
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use supers_config::Loaded;
 use supers_core::control::{Caller, NewUnit, Order, Outcome, PlanItem, PlanView, Refusal, Row, Rules, Verb};
 use supers_core::event::Happening;
 use supers_core::fleet::{Plan, plan, select};
+use supers_core::history::Change;
 use supers_core::ids::{Pid, UnitId};
 use supers_core::inside::{GroupDone, Reread, StdinDone};
 use supers_core::proc::{Event, State, Want};
@@ -32,6 +34,7 @@ pub(crate) enum Ask {
     Stdin { unit: UnitId, bytes: Vec<u8>, reply: Reply<StdinDone> },
     Tell { kind: String, data: String, reply: Reply<()> },
     Shutdown { caller: Caller, again: bool, reply: Reply<()> },
+    Upgrade { caller: Caller, binary: OwnedFd, reply: Reply<()> },
 }
 
 /// What goes on when the configuration was read.
@@ -65,7 +68,8 @@ impl Engine {
             | Ask::AddGroup { .. }
             | Ask::RemoveGroup { .. }
             | Ask::Tell { .. }
-            | Ask::Shutdown { .. } => false,
+            | Ask::Shutdown { .. }
+            | Ask::Upgrade { .. } => false,
         };
         if early {
             return self.postponed.push(ask);
@@ -79,7 +83,7 @@ impl Engine {
                 drop(reply.send(Err(Refusal::ShuttingDown)));
             }
             Ask::Order { caller, order, reply } => {
-                self.audit(&caller, &format!("{} {}", verb_word(order.verb), order.names.join(" ")));
+                self.audit_order(&caller, &order);
                 match order.verb {
                     Verb::Start | Verb::Restart if order.rules == Rules::Supers => {
                         self.sources.read_for(After::Order { order, reply })
@@ -118,6 +122,17 @@ impl Engine {
                 self.happen(Happening::Remote { kind, data });
                 drop(reply.send(Ok(())));
             }
+            Ask::Upgrade { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
+            Ask::Upgrade { caller, binary, reply } => {
+                self.audit(&caller, "upgrade");
+                let answer = if self.family.has_keeper() {
+                    self.leave(Leave::Upgrade(binary));
+                    Ok(())
+                } else {
+                    Err(Refusal::Failed { text: "an upgrade needs the keeper".into() })
+                };
+                drop(reply.send(answer));
+            }
             Ask::Shutdown { caller, again, reply } => {
                 self.audit(&caller, if again { "restart of the daemon" } else { "shutdown" });
                 self.again |= again && !self.fleet.is_stopping();
@@ -142,7 +157,34 @@ impl Engine {
         matches!(state, Some(State::Starting { run, pid: None, .. }) if self.spawning.contains(run))
     }
 
+    fn audit_order(&mut self, caller: &Caller, order: &Order) {
+        let verb = match order.verb.signal() {
+            Some(signal) => format!("signal {signal}"),
+            None => verb_word(order.verb).to_owned(),
+        };
+        self.journal.info(
+            self.now,
+            format!("{} {} (asked by {} through {})", verb_word(order.verb), order.names.join(" "), caller.who, caller.door),
+        );
+        match select(&self.fleet, &order.names) {
+            Ok(ids) => {
+                let name = |id: &UnitId| self.fleet.get(*id).map(|slot| slot.spec.full_name());
+                let units = ids.iter().filter_map(name).collect();
+                self.history.asked(self.now, caller, &verb, &order.names, units);
+            }
+            // A start may bring a new one.
+            Err(_) if matches!(order.verb, Verb::Start | Verb::Restart) => {
+                self.history.asked(self.now, caller, &verb, &order.names, order.names.clone());
+            }
+            Err(name) => {
+                let why = format!("nothing is called {name}");
+                self.history.refused(self.now, caller, &verb, &order.names, &why);
+            }
+        }
+    }
+
     fn audit(&mut self, caller: &Caller, what: &str) {
+        self.history.asked(self.now, caller, what, &[], Vec::new());
         self.journal.info(self.now, format!("{what} (asked by {} through {})", caller.who, caller.door));
     }
 
@@ -198,6 +240,7 @@ impl Engine {
         let mut new = Vec::new();
         for (spec, origin) in plan.added {
             if order.names.iter().any(|n| names_spec(n, &spec)) {
+                self.history.file_changed(self.now, &spec, &origin, Change::Added);
                 new.extend(self.fleet.add(spec, origin, self.now));
             }
         }
@@ -213,6 +256,7 @@ impl Engine {
             // `start` of one that is up changes nothing; `restart` takes the new text on its way.
             if named.contains(&id) && (order.verb == Verb::Restart || !up) {
                 fresh.insert(id);
+                self.history.file_changed(self.now, &spec, &origin, Change::Changed);
                 self.fleet.replace(id, spec, origin, self.now, &mut self.deeds);
                 self.prepare(&[id]);
             }
@@ -227,6 +271,7 @@ impl Engine {
         if matches!(order.verb, Verb::Signal(_)) && order.verb.signal().is_none() {
             return Err(Refusal::BadRequest { text: "there is no such signal".into() });
         }
+        self.remember(order.verb, &ids);
         let (tx, rx) = mpsc::channel(ids.len().max(1));
         let mut act = Vec::new();
         for id in ids {
@@ -314,6 +359,17 @@ impl Engine {
         self.touched.insert(id);
     }
 
+    /// What the operator wishes outlives the daemon.
+    fn remember(&mut self, verb: Verb, ids: &[UnitId]) {
+        for slot in ids.iter().filter_map(|id| self.fleet.get(*id)) {
+            match verb {
+                Verb::Stop => self.wishes.stopped(&slot.spec),
+                Verb::Start | Verb::Restart => self.wishes.started(&slot.spec.full_name()),
+                Verb::Reload | Verb::Signal(_) => {}
+            }
+        }
+    }
+
     fn act(&mut self, verb: Verb, ids: &[UnitId], fresh: &BTreeSet<UnitId>) {
         let now = self.now;
         match verb {
@@ -337,6 +393,7 @@ impl Engine {
         if loaded.fatal {
             let text = findings.join("\n");
             self.journal.warn(self.now, format!("reload refused, nothing was changed: {text}"));
+            self.history.configuration(self.now, Err(&text));
             return Err(Refusal::Config { text });
         }
         let plan = plan(&self.fleet, wanted(loaded));
@@ -345,7 +402,7 @@ impl Engine {
         view.applied = !dry_run;
         if !dry_run {
             self.settings.send_replace(Arc::new(loaded.config.settings.clone()));
-            self.parsed.write(Parsed::of(loaded));
+            self.keep_parsed(loaded);
             self.apply(plan);
         }
         Ok(view)
@@ -390,6 +447,16 @@ impl Engine {
     /// Applies a plan: only what it names is touched.
     fn apply(&mut self, plan: Plan) {
         let now = self.now;
+        self.history.configuration(now, Ok((plan.added.len(), plan.changed.len(), plan.removed.len())));
+        for (spec, origin) in &plan.added {
+            self.history.file_changed(now, spec, origin, Change::Added);
+        }
+        for (_, (spec, origin)) in &plan.changed {
+            self.history.file_changed(now, spec, origin, Change::Changed);
+        }
+        for slot in plan.removed.iter().filter_map(|id| self.fleet.get(*id)) {
+            self.history.file_changed(now, &slot.spec, &slot.origin, Change::Removed);
+        }
         for id in plan.removed {
             self.fleet.remove(id, now, &mut self.deeds);
         }
@@ -397,18 +464,15 @@ impl Engine {
         for (id, (spec, origin)) in plan.changed.into_iter().chain(plan.same) {
             self.fleet.replace(id, spec, origin, now, &mut self.deeds);
         }
-        let mut start = Vec::new();
+        let mut added = Vec::new();
         for (spec, origin) in plan.added {
-            // Broken ones are "started" too: they become FATAL with their reason.
-            let wanted = spec.autostart || spec.refused.is_some();
-            let id = self.fleet.add(spec, origin, now);
-            new.extend(id);
-            start.extend(id.filter(|_| wanted));
+            added.extend(self.fleet.add(spec, origin, now));
         }
+        new.extend(&added);
         self.fleet.link();
         self.groups_as_parsed();
         self.prepare(&new);
-        self.fleet.boot_these(&start, now, &mut self.deeds);
+        self.boot(added);
     }
 }
 

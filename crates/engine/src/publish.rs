@@ -2,11 +2,14 @@
 
 use bstr::BString;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use supers_core::fleet::{Fleet, Slot};
 use supers_core::ids::UnitId;
 use supers_core::proc::Want;
 use supers_core::snapshot::{CHUNK, Group, Snapshot, UnitView};
+
+/// The paths of a unit that has no log files; one for all of them.
+static NO_LOGS: OnceLock<Arc<[BString; 2]>> = OnceLock::new();
 
 /// Where the newest snapshot is found.
 #[derive(Clone, Default)]
@@ -27,7 +30,7 @@ impl Board {
 pub(crate) struct Extra<'a> {
     /// The active groups.
     pub groups: &'a Arc<[Group]>,
-    /// Paths of log files.
+    /// Paths of log files, of units that have any.
     pub logs: &'a HashMap<UnitId, Arc<[BString; 2]>>,
 }
 
@@ -83,6 +86,6 @@ fn view(fleet: &Fleet, id: UnitId, slot: &Slot, extra: &Extra<'_>) -> UnitView {
         restarts: u.restarts,
         waits_for: fleet.waits_for(id),
         trouble: u.trouble.clone(),
-        logs: extra.logs.get(&id).cloned().unwrap_or_default(),
+        logs: extra.logs.get(&id).unwrap_or_else(|| NO_LOGS.get_or_init(Arc::default)).clone(),
     }
 }

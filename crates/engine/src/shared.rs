@@ -1,6 +1,7 @@
 //! Listening sockets that the daemon binds and children share as their standard input
 //! (`[fcgi-program:x]`, supervisor-contract 4). Bound when the group is created, closed when it goes.
 
+use crate::held::{Held, Holder};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -9,14 +10,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supers_core::spec::{SharedSocket, SocketAddress, Spec};
+use supers_os::keeper_proto::Key;
 use supers_os::{process, socket, users};
 
 /// Which program: its group and its name.
-type Key = (String, String);
+type Owner = (String, String);
 
 /// All that are bound.
 #[derive(Default)]
-pub(crate) struct SharedSockets(BTreeMap<Key, Bound>);
+pub(crate) struct SharedSockets {
+    bound: BTreeMap<Owner, Bound>,
+    /// Of the daemon before, until their units ask for them.
+    inherited: BTreeMap<Owner, OwnedFd>,
+    /// Who keeps them over the daemon's death.
+    holder: Holder,
+}
 
 struct Bound {
     wanted: SharedSocket,
@@ -35,34 +43,75 @@ impl Drop for Bound {
 }
 
 impl SharedSockets {
+    pub(crate) fn new(holder: Holder) -> SharedSockets {
+        SharedSockets { holder, ..SharedSockets::default() }
+    }
+
+    /// Takes the socket of this unit's program from what an earlier daemon left.
+    pub(crate) fn inherit(&mut self, spec: &Spec, held: &mut Held) {
+        let Some(wanted) = &spec.socket else { return };
+        if let Some(fd) = held.take(key(wanted)) {
+            self.inherited.insert((spec.group.clone(), spec.program.clone()), fd);
+        }
+    }
+
     /// The socket of this unit, bound now if it is not yet; `None` when it has none.
     ///
     /// # Errors
     /// Supervisor's sentence with the system's reason.
     pub(crate) fn of(&mut self, spec: &Spec) -> Result<Option<Arc<OwnedFd>>, String> {
         let Some(wanted) = &spec.socket else { return Ok(None) };
-        let key = (spec.group.clone(), spec.program.clone());
-        if let Some(bound) = self.0.get(&key).filter(|bound| bound.wanted == *wanted) {
+        let owner = (spec.group.clone(), spec.program.clone());
+        if let Some(bound) = self.bound.get(&owner).filter(|bound| bound.wanted == **wanted) {
             return Ok(Some(bound.fd.clone()));
         }
         // The old one goes first: the new one may want its address.
-        self.0.remove(&key);
-        let bound = bind(wanted, spec.context.user.as_deref())
-            .map_err(|why| format!("Could not create FastCGI socket {}: {why}", url(&wanted.address)))?;
+        self.forget(&owner);
+        let bound = match self.inherited.remove(&owner) {
+            Some(fd) => Bound::again(wanted, fd),
+            None => bind(wanted, spec.context.user.as_deref()).map_err(|why| {
+                format!("Could not create FastCGI socket {}: {why}", url(&wanted.address))
+            })?,
+        };
+        self.holder.hold_socket(key(wanted), bound.fd.as_fd());
         let fd = bound.fd.clone();
-        self.0.insert(key, bound);
+        self.bound.insert(owner, bound);
         Ok(Some(fd))
+    }
+
+    fn forget(&mut self, owner: &Owner) {
+        if let Some(bound) = self.bound.remove(owner) {
+            self.holder.forget(key(&bound.wanted));
+        }
     }
 
     /// Closes those that no unit of `specs` wants any more.
     pub(crate) fn keep<'a>(&mut self, specs: impl Iterator<Item = &'a Spec>) {
-        if self.0.is_empty() {
+        if self.bound.is_empty() {
             return;
         }
         let wanted: std::collections::BTreeSet<(&str, &str)> =
             specs.map(|s| (s.group.as_str(), s.program.as_str())).collect();
-        self.0.retain(|(group, program), _| wanted.contains(&(group.as_str(), program.as_str())));
+        let unwanted = |(group, program): &&Owner| !wanted.contains(&(group.as_str(), program.as_str()));
+        let gone: Vec<Owner> = self.bound.keys().filter(unwanted).cloned().collect();
+        gone.iter().for_each(|owner| self.forget(owner));
     }
+}
+
+impl Bound {
+    /// One that an earlier daemon bound.
+    fn again(wanted: &SharedSocket, fd: OwnedFd) -> Bound {
+        let file = match &wanted.address {
+            SocketAddress::Unix { path, .. } => Some(PathBuf::from(std::ffi::OsStr::from_bytes(path))),
+            SocketAddress::Tcp { .. } => None,
+        };
+        Bound { wanted: wanted.clone(), fd: Arc::new(fd), file }
+    }
+}
+
+/// Under which the keeper holds it.
+fn key(wanted: &SharedSocket) -> Key {
+    Key::socket(format!("fcgi:{}", url(&wanted.address)).as_bytes())
 }
 
 /// As the configuration writes it.
@@ -119,7 +168,7 @@ mod tests {
         spec.group = group.into();
         let path = path.to_str().unwrap().into();
         let address = SocketAddress::Unix { path, owner: None, mode: 0o700 };
-        spec.socket = Some(SharedSocket { address, backlog: Some(7) });
+        spec.socket = Some(Box::new(SharedSocket { address, backlog: Some(7) }));
         spec
     }
 

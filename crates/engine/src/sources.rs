@@ -80,19 +80,19 @@ impl Sources {
     }
 }
 
-/// What the configuration wants, for the fleet.
+/// What the configuration wants, for the fleet. The processes of one program have one origin.
 pub(crate) fn wanted(loaded: &Loaded) -> Vec<Wanted> {
-    let programs = loaded.config.programs.iter();
-    programs
-        .map(|p| {
-            let origin = Origin {
-                description: p.about.description.clone(),
-                file: p.about.file.to_string(),
-                line: p.about.line,
-            };
-            (p.spec.clone(), Arc::new(origin))
-        })
-        .collect()
+    let mut wanted: Vec<Wanted> = Vec::with_capacity(loaded.config.programs.len());
+    for p in &loaded.config.programs {
+        let origin = Origin {
+            description: p.about.description.clone(),
+            file: p.about.file.to_string(),
+            line: p.about.line,
+        };
+        let same = wanted.last().filter(|(_, last)| **last == origin).map(|(_, last)| last.clone());
+        wanted.push((p.spec.clone(), same.unwrap_or_else(|| Arc::new(origin))));
+    }
+    wanted
 }
 
 /// Errors first, one text each.

@@ -5,18 +5,23 @@
 //! thread that prepares while the first waits for its clone was measured: on two cores the hand-over
 //! costs more than it saves.)
 
+use crate::contain::Contain;
 use crate::environ::{self, Daemon};
+use crate::failpoint::hit;
+use crate::held::Holder;
 use crate::line::Line;
 use crate::logs::{Logs, Streams};
+use crate::store;
 use crate::unexecuted;
 use bstr::BString;
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
 use supers_core::spec::{Command, Context, Limit, Resource, Spec};
+use supers_os::keeper_proto::Key;
 use supers_os::spawn::{Child, Creds, Method, Plan, Report, Session, resolve, spawn};
 use supers_os::users;
 use tokio::sync::mpsc;
@@ -31,6 +36,15 @@ pub(crate) struct Request {
     pub main: Option<Pid>,
     /// A listening socket that becomes standard input.
     pub socket: Option<Arc<OwnedFd>>,
+    pub work: Work,
+}
+
+/// What is to be done for a run.
+pub(crate) enum Work {
+    /// It is to begin.
+    Start,
+    /// It lives already: its output is to be taken over, with what the keeper held of it.
+    Adopt([Option<OwnedFd>; 2]),
 }
 
 /// What became of it.
@@ -39,7 +53,13 @@ pub(crate) struct Done {
     pub spec: Arc<Spec>,
     pub run: RunId,
     pub exe: Exe,
-    pub result: Result<Started, StartError>,
+    pub outcome: Outcome,
+}
+
+/// What came of it.
+pub(crate) enum Outcome {
+    Started(Result<Started, StartError>),
+    Adopted(Result<Arc<Streams>, StartError>),
 }
 
 /// A process that runs.
@@ -48,6 +68,8 @@ pub(crate) struct Started {
     pub streams: Arc<Streams>,
     /// The writing end of its standard input.
     pub stdin: Option<OwnedFd>,
+    /// See [`crate::store::identity`].
+    pub identity: u64,
 }
 
 /// What the thread needs to know.
@@ -57,6 +79,10 @@ pub(crate) struct Setup {
     pub method: Method,
     /// The keeper's socket, on which a child reports its birth.
     pub report: Option<RawFd>,
+    /// Where descriptors are kept that must outlive the daemon.
+    pub holder: Holder,
+    /// How units are kept together.
+    pub contain: Contain,
     /// The daemon's own oom_score_adj is not 0, so each child sets its own.
     pub reset_oom: bool,
     /// Open files: what the daemon may have, and what its children start with.
@@ -108,12 +134,41 @@ impl Drop for Spawner {
 
 fn run(setup: &Setup, line: &Line<Request>, done: &mpsc::Sender<Done>) {
     while let Some(request) = line.take() {
-        let result = prepare(setup, &request).and_then(|p| p.launch(&request.spec, setup.method));
-        let Request { unit, spec, run, exe, .. } = request;
+        let (unit, run, exe, spec) = (request.unit, request.run, request.exe, request.spec.clone());
+        let outcome = match request.work {
+            Work::Start => Outcome::Started(start(setup, &request)),
+            Work::Adopt(fifos) => Outcome::Adopted(adopt(setup, unit, &spec, fifos)),
+        };
         // The engine always takes these, so waiting for room cannot lock up.
-        if done.blocking_send(Done { unit, spec, run, exe, result }).is_err() {
+        hit("spawn.done");
+        if done.blocking_send(Done { unit, spec, run, exe, outcome }).is_err() {
             return;
         }
+    }
+}
+
+fn start(setup: &Setup, request: &Request) -> Result<Started, StartError> {
+    prepare(setup, request)?.launch(&request.spec, setup.method)
+}
+
+/// Takes over the output of a unit that an earlier daemon started.
+fn adopt(setup: &Setup, unit: UnitId, spec: &Spec, fifos: [Option<OwnedFd>; 2]) -> Result<Arc<Streams>, StartError> {
+    // Whose it is was decided when it was made; a user that is gone by now changes nothing.
+    let user = environ::find_user(&spec.context).ok().flatten();
+    let ids = user.as_ref().map(|u| (u.user.uid, u.gid));
+    let name = spec.full_name();
+    let streams = match spec.listener {
+        Some(_) => setup.logs.adopt_listener(unit, &name, &spec.output, ids, fifos)?,
+        None => setup.logs.adopt(unit, &name, &spec.output, ids, fifos)?,
+    };
+    give(setup, &streams);
+    Ok(streams)
+}
+
+/// Lets the keeper hold what the program writes into.
+fn give(setup: &Setup, streams: &Streams) {
+    for (name, fifo) in streams.take_unheld() {
+        setup.holder.hold(Key::fifo(name.as_bytes()), fifo);
     }
 }
 
@@ -137,8 +192,13 @@ struct Prepared {
 
 impl Prepared {
     fn launch(self, spec: &Spec, method: Method) -> Result<Started, StartError> {
+        hit("spawn.ready");
         match spawn(&self.plan, method) {
-            Ok(child) => Ok(Started { child, streams: self.streams, stdin: self.stdin_keep }),
+            Ok(child) => {
+                hit("spawn.cloned");
+                let identity = store::identity(child.pid);
+                Ok(Started { child, streams: self.streams, stdin: self.stdin_keep, identity })
+            }
             Err(error) => {
                 if unexecuted::counts_as_run(spec, &error) {
                     unexecuted::say(spec, &error, self.stderr);
@@ -173,6 +233,9 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         Some(_) => setup.logs.attach_listener(request.unit, &name, &spec.output, ids, true)?,
         None => setup.logs.attach(request.unit, &name, &spec.output, ids, true)?,
     };
+    hit("spawn.attached");
+    give(setup, &streams);
+    hit("spawn.held");
     let output = |e: std::io::Error| os_fault(Stage::Output, "open the output pipe", &e);
     let stdout = streams.stdout_writer().map_err(output)?;
     let stderr = streams.stderr_writer(&stdout).map_err(output)?;
@@ -180,6 +243,10 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         Some(socket) => (socket.try_clone().map_err(output)?, None),
         None => environ::stdin(context).map_err(output)?,
     };
+    if let Some(keep) = &stdin_keep {
+        // The program must not see its end because we ended.
+        setup.holder.hold(Key::run(request.run.0), keep.as_fd());
+    }
 
     // The kernel gives the lowest free number, so a number tells how many are in use.
     if u64::try_from(stderr.as_raw_fd()).unwrap_or(0) + RESERVED > setup.files.own {
@@ -211,6 +278,7 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         ignore_sigpipe: context.ignore_sigpipe,
         extra: Vec::new(),
         report: setup.report.map(|fd| Report { fd, run: request.run.0 }),
+        cgroup: setup.contain.join(&name)?,
     };
     Ok(Prepared { plan, streams, stdin_keep, stderr, _open: [stdin, stdout] })
 }

@@ -4,9 +4,10 @@
 //! through; a child whose input is idle costs nothing. A child that never reads fills its own pipe and its
 //! own room, and nobody else's.
 
-use std::collections::{HashMap, VecDeque};
+use crate::bus::{Rest, RestAt, TextChange};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use supers_core::ids::RunId;
 use supers_core::inside::StdinDone;
@@ -17,6 +18,8 @@ use tokio::io::unix::AsyncFd;
 /// longer than that: it is taken whole when nothing else waits, so no more than the room and one text (as
 /// long as its door allows) ever waits.
 pub const ROOM: usize = 64 << 10;
+/// What is no longer than that is written to a pipe at one go or not at all (POSIX; Linux has 4096).
+const PIPE_BUF: usize = 4096;
 /// At most so many writes to one pipe in a row; then others have their turn.
 const WRITES: usize = 16;
 
@@ -24,6 +27,10 @@ const WRITES: usize = 16;
 pub struct Stdins {
     epoll: AsyncFd<Epoll>,
     pipes: HashMap<RunId, Pipe>,
+    /// Texts that wait are written down: those of these runs are to be written down anew.
+    changed: Option<BTreeSet<RunId>>,
+    /// Runs with a text that is written down.
+    written: BTreeSet<RunId>,
 }
 
 struct Pipe {
@@ -31,6 +38,21 @@ struct Pipe {
     waiting: VecDeque<u8>,
     /// It is in the epoll.
     watched: bool,
+    /// What waits here is text that is to outlive the daemon, and no event.
+    kept: bool,
+    /// Something was added since it was written down.
+    grown: bool,
+    /// As it was written down last.
+    at: RestAt,
+}
+
+/// What came of [`Stdins::flush`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Who closed its input meanwhile; forgotten.
+    pub broken: Vec<RunId>,
+    /// For whom nothing waits any more.
+    pub through: Vec<RunId>,
 }
 
 impl Stdins {
@@ -42,19 +64,90 @@ impl Stdins {
     // Epoll owns its descriptor for its whole life.
     #[allow(deprecated)]
     pub fn new() -> io::Result<Stdins> {
-        Ok(Stdins { epoll: AsyncFd::new(Epoll::new()?)?, pipes: HashMap::new() })
+        let (epoll, pipes) = (AsyncFd::new(Epoll::new()?)?, HashMap::new());
+        Ok(Stdins { epoll, pipes, changed: None, written: BTreeSet::new() })
+    }
+
+    /// The writing ends.
+    pub fn inputs(&self) -> impl Iterator<Item = (RunId, BorrowedFd<'_>)> {
+        self.pipes.iter().map(|(run, pipe)| (*run, pipe.fd.as_fd()))
     }
 
     /// Takes the writing end for this run; it is non-blocking already.
     pub fn open(&mut self, run: RunId, fd: OwnedFd) {
-        self.pipes.insert(run, Pipe { fd, waiting: VecDeque::new(), watched: false });
+        self.open_with(run, fd, false, Rest::default());
+    }
+
+    /// The same. `kept`: what waits for it is to outlive the daemon; `rest`: what waited in the daemon before.
+    pub(crate) fn open_with(&mut self, run: RunId, fd: OwnedFd, kept: bool, rest: Rest) {
+        let at = RestAt { generation: rest.generation, gone: 0 };
+        let waiting = VecDeque::from(Vec::from(rest.text));
+        let grown = !waiting.is_empty();
+        self.pipes.insert(run, Pipe { fd, waiting, watched: false, kept, grown, at });
+        if grown {
+            self.written.insert(run);
+            self.text_changed(run);
+            // If it is refused the pipe is closed, which is noticed at the next text.
+            self.watch(run);
+        }
     }
 
     /// Closes it. What waits is dropped: its reader is gone.
     pub fn close(&mut self, run: RunId) {
         if let Some(pipe) = self.pipes.remove(&run) {
             self.unwatch(&pipe);
+            self.text_changed(run);
         }
+    }
+
+    /// From now on texts that wait are written down.
+    pub(crate) fn keep_texts(&mut self) {
+        self.changed = Some(BTreeSet::new());
+    }
+
+    /// Something is to be written down.
+    pub(crate) fn dirty(&self) -> bool {
+        self.changed.as_ref().is_some_and(|changed| !changed.is_empty())
+    }
+
+    /// Texts that wait, as far as that changed. A text is written down once; then only how much of it is gone.
+    pub(crate) fn take_changes(&mut self) -> Vec<TextChange> {
+        let changed = self.changed.as_mut().map(std::mem::take).unwrap_or_default();
+        changed.into_iter().filter_map(|run| self.text_change(run)).collect()
+    }
+
+    fn text_change(&mut self, run: RunId) -> Option<TextChange> {
+        match self.pipes.get_mut(&run).filter(|pipe| pipe.kept && !pipe.waiting.is_empty()) {
+            None => self.written.remove(&run).then_some(TextChange::Gone(run)),
+            Some(pipe) if pipe.grown => {
+                pipe.grown = false;
+                pipe.at = RestAt { generation: pipe.at.generation + 1, gone: 0 };
+                let text = pipe.waiting.iter().copied().collect::<Vec<u8>>().into();
+                self.written.insert(run);
+                Some(TextChange::Put(run, Rest { generation: pipe.at.generation, text }))
+            }
+            Some(pipe) => Some(TextChange::Moved(run, pipe.at)),
+        }
+    }
+
+    /// A text of before is nobody's any more.
+    pub(crate) fn forget_text(&mut self, run: RunId) {
+        self.written.insert(run);
+        self.text_changed(run);
+    }
+
+    fn text_changed(&mut self, run: RunId) {
+        let kept = self.written.contains(&run) || self.pipes.get(&run).is_some_and(|pipe| pipe.kept);
+        if let Some(changed) = self.changed.as_mut().filter(|_| kept) {
+            changed.insert(run);
+        }
+    }
+
+    /// Bytes that lie unread in this pipe, if something of this length would be written at one go or not at
+    /// all: more than that means then that it was written.
+    pub(crate) fn unread_before(&self, run: RunId, len: usize) -> Option<u64> {
+        let pipe = self.pipes.get(&run).filter(|pipe| len <= PIPE_BUF && pipe.waiting.is_empty())?;
+        supers_os::pipe::fionread(&pipe.fd).ok().map(|n| n as u64)
     }
 
     /// Bytes that wait for this run.
@@ -88,6 +181,8 @@ impl Stdins {
             return StdinDone::Taken;
         }
         pipe.waiting.extend(rest);
+        pipe.grown = true;
+        self.text_changed(run);
         self.watch(run)
     }
 
@@ -99,22 +194,27 @@ impl Stdins {
         }
     }
 
-    /// Writes what waits, where there is room. Who closed its input meanwhile is returned, and forgotten.
-    pub fn flush(&mut self) -> Vec<RunId> {
-        let mut broken = Vec::new();
+    /// Writes what waits, where there is room.
+    pub fn flush(&mut self) -> Flushed {
+        let mut flushed = Flushed::default();
         let mut events = [Event::default(); 64];
         loop {
             // Each was armed for one time, so what is taken from here does not come again by itself.
             let n = self.epoll.get_ref().wait(&mut events, Some(Duration::ZERO)).unwrap_or(0);
             for event in events.iter().take(n) {
                 let run = RunId(event.token());
-                if self.go_on(run).is_err() {
-                    self.close(run);
-                    broken.push(run);
+                match self.go_on(run) {
+                    Ok(()) if self.waiting(run) == 0 => flushed.through.push(run),
+                    Ok(()) => {}
+                    Err(_) => {
+                        self.close(run);
+                        flushed.broken.push(run);
+                    }
                 }
+                self.text_changed(run);
             }
             if n < events.len() {
-                return broken;
+                return flushed;
             }
         }
     }
@@ -126,6 +226,7 @@ impl Stdins {
             let (front, _) = pipe.waiting.as_slices();
             let n = write(&pipe.fd, front)?;
             pipe.waiting.drain(..n);
+            pipe.at.gone += n as u64;
             if n == 0 || pipe.waiting.is_empty() {
                 break;
             }
@@ -187,7 +288,7 @@ mod tests {
         let mut broken = Vec::new();
         while stdins.waiting(RunId(run)) > 0 {
             tokio::time::timeout(Duration::from_secs(20), stdins.writable()).await.unwrap();
-            broken.extend(stdins.flush());
+            broken.extend(stdins.flush().broken);
         }
         broken
     }

@@ -71,6 +71,9 @@ impl Tickets {
         for id in changed {
             self.resolve_unit(fleet, *id, now);
         }
+        if self.by_unit.is_empty() {
+            self.by_unit = HashMap::new();
+        }
     }
 
     fn resolve_unit(&mut self, fleet: &Fleet, id: UnitId, now: Mono) {

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn supervisors_words() {
         let mut spec = Spec::new("web");
-        spec.exec = vec![Command::from_words(["/srv/run"])];
+        spec.exec = vec![Command::from_words(["/srv/run"])].into();
         spec.context.directory = Some(Directory { path: "/nowhere".into(), optional: false });
         spec.context.user = Some("nobody".into());
         let error = |stage, errno| StartError { stage, errno, text: "raise a limit".into() };

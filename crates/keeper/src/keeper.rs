@@ -1,22 +1,20 @@
 //! The loop: signals and messages in, flags set, messages out.
 
-use crate::complain;
-use crate::daemon::{Daemon, Launcher, Next};
-use crate::runs::{CAPACITY, Run, Runs};
+use crate::daemon::{Before, Daemon, Launcher, Next, protect, raise_files};
+use crate::handover::{Heir, Inherited};
+use crate::runs::{self, Runs};
+use crate::store::{self, Store};
 use crate::strangers::Children;
 use crate::waiting::{Waiting, is_stop};
+use crate::words::{LastWords, complain};
 use std::ffi::CString;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use supers_os::Exit;
-use supers_os::Mono;
-use supers_os::Pid;
-use supers_os::keeper_proto::{self, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::ToDaemon;
 use supers_os::poll::{Epoll, Event, Interest};
 use supers_os::signals::{self, SignalFd};
-use supers_os::{clock, process, reap, socket};
+use supers_os::{Exit, Mono, Pid, clock, process, reap, socket};
 
 /// Pause between a SIGCHLD and a look at all children, and so between two such looks.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -24,50 +22,73 @@ const SWEEP: Duration = Duration::from_secs(1);
 const COMM: &str = "super-keeper";
 
 const SIGNALS: u64 = 1;
-const SOCKET: u64 = 2;
+pub(crate) const SOCKET: u64 = 2;
 const DAEMON: u64 = 3;
 
 /// What the keeper is given.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Setup {
     /// The daemon's words, its name first; its program is our own executable.
     pub argv: Vec<CString>,
     /// The daemon's environment.
     pub env: Vec<CString>,
+    /// The keeper's own words and environment, with which it executes a newer program.
+    pub own: (Vec<CString>, Vec<CString>),
     /// The writing end of a pipe to a launcher that waits: gets one byte when all is ready, and its end
     /// when we end before. With one, the keeper makes a session of its own.
     pub ready: Option<OwnedFd>,
     /// The lock of this configuration, held by keeper and daemon (there as descriptor 4).
     pub lock: Option<OwnedFd>,
+    /// A file in which to say why there is no daemon. Nobody else writes there.
+    pub last_words: Option<OwnedFd>,
+    /// What an earlier program left ([`crate::handover::inherit`]); its descriptors go before those above.
+    pub inherited: Option<Inherited>,
+    /// How long a new program may take until it is ready; `None` is [`crate::UPGRADE_WAIT`].
+    pub upgrade_wait: Option<Duration>,
 }
 
 /// The keeper at work.
 #[derive(Debug)]
 pub struct Keeper {
-    epoll: Epoll,
+    pub(crate) epoll: Epoll,
     signals: SignalFd,
-    launcher: Launcher,
-    daemon: Option<Daemon>,
+    pub(crate) launcher: Launcher,
+    pub(crate) daemon: Option<Daemon>,
     /// When the next daemon is due.
-    start_at: Option<Mono>,
-    runs: Runs,
+    pub(crate) start_at: Option<Mono>,
+    pub(crate) runs: Runs,
+    pub(crate) store: Store,
     children: Children,
     /// When all children are to be looked at.
     sweep_at: Option<Mono>,
     /// Signals to pass on.
-    waiting: Waiting,
+    pub(crate) waiting: Waiting,
     /// The daemon shall look at its pidfds.
-    nudge: bool,
+    pub(crate) nudge: bool,
     /// The daemon asked for the list and has not heard its end.
-    listing: bool,
+    pub(crate) listing: bool,
     /// Some end may be untold.
-    untold: bool,
+    pub(crate) untold: bool,
+    /// The daemon asked what is held, and has heard of all below this key.
+    pub(crate) fetching: Option<u64>,
+    /// Until then no passenger finds room.
+    pub(crate) crowded: Option<Mono>,
     /// The code that the daemon named for the end.
-    last: Option<i32>,
+    pub(crate) last: Option<i32>,
     /// The daemon asked for a new one.
-    again: bool,
-    ready: Option<OwnedFd>,
-    _lock: Option<OwnedFd>,
+    pub(crate) again: bool,
+    /// The daemon asked for this program as the next one.
+    pub(crate) upgrade: Option<OwnedFd>,
+    /// When a daemon on trial has been silent for too long.
+    pub(crate) trial_until: Option<Mono>,
+    pub(crate) upgrade_wait: Duration,
+    /// The daemon's program is ready, and the keeper is to become it too.
+    pub(crate) succeed: bool,
+    pub(crate) heir: Heir,
+    pub(crate) before: Before,
+    pub(crate) ready: Option<OwnedFd>,
+    pub(crate) words: LastWords,
+    pub(crate) lock: Option<OwnedFd>,
 }
 
 impl Keeper {
@@ -85,24 +106,57 @@ impl Keeper {
         }
         let epoll = Epoll::new()?;
         epoll.add(signals.as_fd(), SIGNALS, Interest::Read)?;
-        Ok(Keeper {
+        let (soft, files) = raise_files();
+        let inherited = setup.inherited;
+        let takes_over = inherited.is_some();
+        let old = inherited.unwrap_or_default();
+        let before = Before { files: old.before.files.or(soft), oom: protect() };
+        // Who takes over from a keeper reads that one's own value.
+        let before = if old.before.oom.is_some() { Before { oom: old.before.oom, ..before } } else { before };
+        let lock = old.lock.or(setup.lock);
+        let mut launcher = Launcher::new(setup.argv, setup.env, lock.as_ref(), before);
+        launcher.starts = old.starts;
+        launcher.patience.ever_ready = old.ever_ready;
+        let mut keeper = Keeper {
             epoll,
             signals,
-            launcher: Launcher::new(setup.argv, setup.env, setup.lock.as_ref()),
+            launcher,
             daemon: None,
             start_at: Some(now()),
-            runs: Runs::new(CAPACITY),
+            runs: Runs::new(runs::CAPACITY),
+            store: Store::new(store::CAPACITY, files),
             children: Children::open(),
-            sweep_at: None,
-            waiting: Waiting::new(),
-            nudge: false,
-            listing: false,
-            untold: false,
-            last: None,
-            again: false,
-            ready: setup.ready,
-            _lock: setup.lock,
-        })
+            // What a signal told to the earlier program may be lost.
+            sweep_at: takes_over.then(now),
+            waiting: old.waiting,
+            nudge: takes_over,
+            listing: old.listing,
+            untold: takes_over,
+            fetching: old.fetching,
+            crowded: None,
+            last: old.last,
+            again: old.again,
+            upgrade: old.upgrade,
+            trial_until: None,
+            upgrade_wait: setup.upgrade_wait.unwrap_or(crate::UPGRADE_WAIT),
+            succeed: false,
+            heir: Heir::new(setup.own.0, setup.own.1),
+            before,
+            ready: old.ready.or(setup.ready),
+            words: LastWords::new(old.words.or(setup.last_words)),
+            lock,
+        };
+        for run in old.runs {
+            keeper.runs.put(run);
+        }
+        for held in old.held {
+            keeper.store_put(held.key, Some(held.fd));
+        }
+        if let Some(daemon) = old.daemon {
+            keeper.start_at = None;
+            keeper.watch(daemon);
+        }
+        Ok(keeper)
     }
 
     /// Keeps until the daemon has said its last word; the exit code.
@@ -146,35 +200,45 @@ impl Keeper {
     }
 
     fn time_left(&self) -> Option<Duration> {
-        let next = [self.sweep_at, self.start_at].into_iter().flatten().min()?;
-        Some(next.since(now()))
+        let times = [self.sweep_at, self.start_at, self.crowded, self.trial_until];
+        Some(times.into_iter().flatten().min()?.since(now()))
     }
 
     fn do_what_is_due(&mut self) -> Option<i32> {
-        if self.start_at.is_none() && self.sweep_at.is_none() {
-            return None;
+        if std::mem::take(&mut self.succeed) {
+            self.become_the_new_program();
         }
+        // An idle keeper asks for no time.
+        self.time_left()?;
         let now = now();
-        if self.sweep_at.is_some_and(|at| at <= now) {
-            self.sweep_at = None;
+        let due = |at: &mut Option<Mono>| at.take_if(|at| *at <= now).is_some();
+        if due(&mut self.sweep_at) {
             self.sweep();
         }
-        if self.start_at.is_some_and(|at| at <= now) {
-            self.start_at = None;
-            return self.start_daemon(now);
+        due(&mut self.crowded);
+        if due(&mut self.trial_until) {
+            self.end_trial();
         }
-        None
+        if due(&mut self.start_at) { self.start_daemon(now) } else { None }
     }
 
     // ---- the daemon
 
-    fn start_daemon(&mut self, now: Mono) -> Option<i32> {
+    pub(crate) fn start_daemon(&mut self, now: Mono) -> Option<i32> {
         self.runs.forget_told();
         (self.listing, self.nudge, self.untold) = (false, false, false);
-        let daemon = match self.launcher.start(now) {
-            Some(daemon) => daemon,
-            None => return self.start_again(Exit::Unknown),
-        };
+        (self.fetching, self.crowded) = (None, None);
+        match self.launcher.start(now) {
+            Some(daemon) => {
+                self.watch(daemon);
+                None
+            }
+            None if self.launcher.trial.is_some() => self.roll_back(),
+            None => self.start_again(Exit::Unknown),
+        }
+    }
+
+    fn watch(&mut self, daemon: Daemon) {
         let added = self.epoll.add(daemon.socket.as_fd(), SOCKET, Interest::Read);
         let added = added.and_then(|()| self.epoll.add(daemon.child.pidfd.as_fd(), DAEMON, Interest::Read));
         if let Err(e) = added {
@@ -182,7 +246,6 @@ impl Keeper {
             complain(format_args!("cannot watch superd: {e}"));
         }
         self.daemon = Some(daemon);
-        None
     }
 
     /// The daemon ended: on purpose, or not.
@@ -204,22 +267,41 @@ impl Keeper {
         if let Some(code) = self.last {
             return Some(code);
         }
+        if let Some(binary) = self.upgrade.take_if(|_| exit == Exit::Code(0)) {
+            return self.try_out(binary);
+        }
         if std::mem::take(&mut self.again) {
             return self.start_daemon(now());
         }
         complain(format_args!("superd (pid {}) ended unexpectedly: {exit}", pid.0));
-        self.start_again(exit)
+        if self.upgrade.take().is_some() {
+            self.launcher.rolled_back = true;
+        }
+        if self.launcher.trial.is_some() { self.roll_back() } else { self.start_again(exit) }
     }
 
     fn start_again(&mut self, exit: Exit) -> Option<i32> {
         self.waiting.daemon_died();
-        match self.launcher.patience.after(exit, now(), self.waiting.first().is_some()) {
+        let living = self.runs.find(|run| !run.ended).is_some();
+        let stop = self.waiting.first().is_some();
+        match self.launcher.patience.after(exit, now(), stop, living) {
             Next::At(at) => {
+                if let Some(times) = self.launcher.patience.is_tried() {
+                    let pause = self.launcher.patience.pause().as_secs_f32();
+                    // The file first: who has heard the sentence may look there.
+                    let text = format_args!(
+                        "superd cannot run: it ended {times} times in a row, now with {exit}; what it started \
+                         goes on, the next try is in {pause:.1} s"
+                    );
+                    self.words.write(text);
+                    complain(text);
+                }
                 self.start_at = Some(at);
                 None
             }
             Next::GiveUp(code) => {
                 complain(format_args!("superd cannot run: giving up"));
+                self.words.write(format_args!("superd cannot run: {exit}; the keeper has given up"));
                 Some(code)
             }
         }
@@ -274,12 +356,14 @@ impl Keeper {
     }
 
     /// A process that reported itself is a zombie now.
-    fn mark_ended(&mut self, pid: Pid) {
+    pub(crate) fn mark_ended(&mut self, pid: Pid) {
         let Some(run) = self.runs.get(pid) else { return };
         run.ended = true;
         if run.settled {
+            let name = run.run;
             let _ = reap::reap(pid);
             self.runs.remove(pid);
+            self.store.drop_run(name);
         } else {
             self.untold = true;
         }
@@ -303,141 +387,8 @@ impl Keeper {
         });
         self.children = children;
     }
-
-    /// Reads the socket until it is empty.
-    fn hear(&mut self) {
-        while let Some(daemon) = &self.daemon {
-            match keeper_proto::hear_daemon(daemon.socket.as_fd()) {
-                Ok(Some(message)) => self.obey(message),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(None) | Err(_) => {
-                    // Its end is closed: no more words, but it may live on for a while. The pidfd tells.
-                    let _ = self.epoll.remove(daemon.socket.as_fd());
-                    return;
-                }
-            }
-        }
-    }
-
-    fn obey(&mut self, message: ToKeeper) {
-        match message {
-            ToKeeper::Born { run, pid } => self.born(Pid(pid), run),
-            ToKeeper::Ask { pid } => self.asked(Pid(pid)),
-            ToKeeper::Ack { pid, run } => self.settle(Pid(pid), run),
-            ToKeeper::List => {
-                self.runs.unlist();
-                self.listing = true;
-            }
-            ToKeeper::Ready { detach } => self.all_ready(detach),
-            ToKeeper::Final { code } => self.last = Some(code.clamp(0, 255)),
-            ToKeeper::Again => self.again = true,
-        }
-    }
-
-    fn born(&mut self, pid: Pid, run: u64) {
-        // Not one of our children: nothing that we could ever tell about.
-        if reap::peek(pid).is_ok() && !self.runs.add(pid, run) {
-            complain(format_args!("more than {CAPACITY} processes: the end of {} is told only once", pid.0));
-        }
-    }
-
-    fn asked(&mut self, pid: Pid) {
-        let Some(run) = self.runs.get(pid) else { return };
-        run.told = false;
-        run.unlisted = false;
-        if !run.ended && !matches!(reap::peek(pid), Ok(Some(_))) {
-            return;
-        }
-        self.mark_ended(pid);
-    }
-
-    fn settle(&mut self, pid: Pid, name: u64) {
-        let Some(run) = self.runs.get(pid).filter(|run| run.run == name) else { return };
-        run.settled = true;
-        match reap::reap(pid) {
-            // It lives: see `mark_ended`.
-            Ok(None) => {}
-            Ok(Some(_)) | Err(_) => self.runs.remove(pid),
-        }
-    }
-
-    fn all_ready(&mut self, detach: bool) {
-        self.launcher.patience.ever_ready = true;
-        if let Some(ready) = self.ready.take() {
-            // A launcher that did not wait is no error.
-            let _ = File::from(ready).write(b"R");
-        }
-        if detach && let Err(e) = process::detach_stdio() {
-            complain(format_args!("cannot let go of the terminal: {e}"));
-        }
-    }
-
-    // ---- what goes out
-
-    /// Says everything that there is to say, until the socket is full.
-    fn speak(&mut self) {
-        while let Some((signal, sender)) = self.waiting.first() {
-            if !self.say(&ToDaemon::Signal { signal, sender }) {
-                return;
-            }
-            self.waiting.said(signal);
-        }
-        while self.listing {
-            let next = self.runs.find(|run| run.unlisted);
-            let message = match next {
-                Some(Run { pid, run, .. }) => ToDaemon::Living { pid: pid.0, run },
-                None => ToDaemon::LivingEnd,
-            };
-            if !self.say(&message) {
-                return;
-            }
-            match next.and_then(|run| self.runs.get(run.pid)) {
-                Some(run) => run.unlisted = false,
-                None => (self.listing, self.untold) = (false, true),
-            }
-        }
-        while self.untold {
-            let Some(run) = self.runs.find(|run| run.ended && !run.told && !run.unlisted) else {
-                self.untold = false;
-                break;
-            };
-            // The zombie is the memory.
-            let exit = reap::peek(run.pid).ok().flatten().unwrap_or(Exit::Unknown);
-            if !self.say(&ToDaemon::Exit { pid: run.pid.0, run: run.run, exit }) {
-                return;
-            }
-            if let Some(run) = self.runs.get(run.pid) {
-                run.told = true;
-            }
-        }
-        if self.nudge && self.say(&ToDaemon::Nudge) {
-            self.nudge = false;
-        }
-    }
-
-    /// Sends one message. False when it has to wait.
-    fn say(&mut self, message: &ToDaemon) -> bool {
-        let Some(daemon) = self.daemon.as_mut().filter(|daemon| !daemon.full) else { return false };
-        match keeper_proto::tell_daemon(daemon.socket.as_fd(), message) {
-            Ok(()) => true,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                daemon.full = true;
-                let _ = self.epoll.modify(daemon.socket.as_fd(), SOCKET, Interest::ReadWrite);
-                false
-            }
-            // It is about to be found dead.
-            Err(_) => false,
-        }
-    }
-
-    fn socket_has_room(&mut self) {
-        if let Some(daemon) = self.daemon.as_mut().filter(|daemon| daemon.full) {
-            daemon.full = false;
-            let _ = self.epoll.modify(daemon.socket.as_fd(), SOCKET, Interest::Read);
-        }
-    }
 }
 
-fn now() -> Mono {
+pub(crate) fn now() -> Mono {
     Mono(clock::monotonic_ns())
 }

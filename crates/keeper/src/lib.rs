@@ -3,12 +3,12 @@
 //! *Owns:* the process that the user started, and with it *the* pid. It is the parent of the daemon and
 //! of every unit's process (the daemon starts them with CLONE_PARENT), and the sub-reaper of their
 //! orphans. It starts the daemon again when that dies; it remembers how each unit's process ended, by
-//! leaving it a zombie until the daemon has acknowledged the end; it passes signals on as messages; it
-//! ends with the code that the daemon names.
+//! leaving it a zombie until the daemon has acknowledged the end; it holds descriptors for the next daemon;
+//! it passes signals on as messages; it ends with the code that the daemon names.
 //!
 //! *Must never:* wait for the daemon (a full socket is written to later), allocate once it
-//! has started, kill anything, touch a file of the user's, or know what a unit is. It depends on `os`
-//! alone, and has fewer than 1,000 lines.
+//! has started, kill anything but a daemon on trial, touch a file of the user's, or know what a unit or a
+//! descriptor is. It depends on `os` alone, and has about 1,400 lines of code.
 //!
 //! *Tested* with real processes (`tests/keeper.rs`): a launcher, a keeper and a scripted daemon in one
 //! executable, with an allocator that counts.
@@ -25,40 +25,41 @@
 //! * After a crash the new daemon hears nothing of the earlier one's runs until it asks for the list. A
 //!   child that had not reported itself by then finds the socket shut and never executes.
 //!
-//! # Room for more
-//! Descriptors and records to be kept for the daemon arrive as messages with SCM_RIGHTS (kinds 32 and
-//! up, `os::socket::recv_fds`) into a table of fixed size beside `runs`; the next daemon gets them
-//! after its Hello. A keeper that executes a new binary hands all of it to itself the same way: its state
-//! is that table, `runs`, and a few numbers.
+//! # What is held
+//! Descriptors come with a message each, under a key (`os::keeper_proto::Key`), into a table of fixed size
+//! (`store`). The next daemon asks for them. What belongs to a run goes with its acknowledgement; all else
+//! stays until it is replaced or forgotten. A full table refuses, counts, and says so once; some
+//! descriptors always stay free for the keeper's own work.
+//!
+//! # Other programs
+//! `upgrade` tries a new program out as the daemon, then becomes it; `handover` is the list that is left to
+//! oneself. A daemon that cannot start at all is given up only when none was ever ready and no process of
+//! theirs lives: else the keeper goes on trying, at most every ten seconds, and says why in a file
+//! (`Setup::last_words`).
 
 #![forbid(unsafe_code)]
 
 mod daemon;
+pub mod handover;
 mod keeper;
+mod mail;
 mod runs;
+mod store;
 mod strangers;
+mod upgrade;
 mod waiting;
+mod words;
 
 pub use keeper::{Keeper, Setup};
+pub use upgrade::UPGRADE_WAIT;
 
 /// Keeps; the exit code of the process. Call it from the only thread.
 pub fn run(setup: Setup) -> i32 {
     match Keeper::start(setup) {
         Ok(keeper) => keeper.keep(),
         Err(e) => {
-            complain(format_args!("cannot start: {}", supers_os::error_text(&e)));
+            words::complain(format_args!("cannot start: {}", supers_os::error_text(&e)));
             1
         }
-    }
-}
-
-/// A sentence on standard error, if that takes it without waiting. Allocates nothing.
-fn complain(text: std::fmt::Arguments<'_>) {
-    use std::io::Write;
-    use std::os::fd::AsFd;
-    let mut stderr = std::io::stderr();
-    if let Ok(true) = supers_os::poll::wait_writable(stderr.as_fd(), Some(std::time::Duration::ZERO)) {
-        // Nobody is left to be told of an error here.
-        let _ = writeln!(stderr, "super-keeper: {text}");
     }
 }

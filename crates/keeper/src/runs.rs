@@ -18,6 +18,20 @@ pub(crate) struct Run {
     pub unlisted: bool,
 }
 
+impl Run {
+    /// What is known of it, as a number for the next program: bits 0 to 3, pinned.
+    pub(crate) fn flags(&self) -> i32 {
+        let bits = [self.ended, self.told, self.settled, self.unlisted];
+        bits.into_iter().rev().fold(0, |flags, bit| flags << 1 | i32::from(bit))
+    }
+
+    /// From such a number.
+    pub(crate) fn of(pid: Pid, run: u64, flags: i32) -> Run {
+        let [ended, told, settled, unlisted] = [1, 2, 4, 8].map(|bit| flags & bit != 0);
+        Run { pid, run, ended, told, settled, unlisted }
+    }
+}
+
 /// All of them, by ascending process id. The memory is set aside at the start and used as it fills, so
 /// an idle keeper does not pay for it.
 #[derive(Debug)]
@@ -37,6 +51,10 @@ impl Runs {
         self.list.binary_search_by_key(&pid, |run| run.pid)
     }
 
+    pub(crate) fn all(&self) -> &[Run] {
+        &self.list
+    }
+
     pub(crate) fn get(&mut self, pid: Pid) -> Option<&mut Run> {
         let place = self.place(pid).ok()?;
         self.list.get_mut(place)
@@ -49,8 +67,12 @@ impl Runs {
     /// Adds a process. False when there is no room: such a process is treated as a stranger, so its end
     /// is told once and not kept.
     pub(crate) fn add(&mut self, pid: Pid, run: u64) -> bool {
-        let fresh = Run { pid, run, ended: false, told: false, settled: false, unlisted: false };
-        match self.place(pid) {
+        self.put(Run::of(pid, run, 0))
+    }
+
+    /// The same, with all that is known.
+    pub(crate) fn put(&mut self, fresh: Run) -> bool {
+        match self.place(fresh.pid) {
             Ok(place) => {
                 if let Some(old) = self.list.get_mut(place) {
                     *old = fresh;
@@ -116,6 +138,14 @@ mod tests {
         assert_eq!(runs.after(Pid(10)).map(|r| r.pid), Some(Pid(30)));
         assert!(runs.after(Pid(30)).is_none());
         assert!(runs.add(Pid(40), 1));
+    }
+
+    #[test]
+    fn flags_come_back() {
+        for flags in 0..16 {
+            assert_eq!(Run::of(Pid(1), 1, flags).flags(), flags);
+        }
+        assert!(Run::of(Pid(1), 1, 1).ended && Run::of(Pid(1), 1, 8).unlisted, "pinned");
     }
 
     #[test]

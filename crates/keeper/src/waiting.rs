@@ -17,6 +17,12 @@ pub(crate) struct Waiting {
     said_stops: [Option<i32>; 65],
 }
 
+impl Default for Waiting {
+    fn default() -> Waiting {
+        Waiting::new()
+    }
+}
+
 impl Waiting {
     pub(crate) fn new() -> Waiting {
         Waiting { senders: [None; 65], said_stops: [None; 65] }
@@ -24,6 +30,23 @@ impl Waiting {
 
     pub(crate) fn add(&mut self, signal: Signal, sender: i32) {
         if let Some(place) = self.senders.get_mut(index(signal)) {
+            *place = Some(sender);
+        }
+    }
+
+    /// All that is remembered: signal, sender, and whether it was said.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Signal, i32, bool)> {
+        let lists = [(&self.senders, false), (&self.said_stops, true)];
+        lists.into_iter().flat_map(|(list, said)| {
+            let numbered = (0i64..).zip(list);
+            numbered.filter_map(move |(n, sender)| Some((Signal::from_number(n)?, (*sender)?, said)))
+        })
+    }
+
+    /// Remembers what another program remembered.
+    pub(crate) fn restore(&mut self, signal: Signal, sender: i32, said: bool) {
+        let list = if said { &mut self.said_stops } else { &mut self.senders };
+        if let Some(place) = list.get_mut(index(signal)) {
             *place = Some(sender);
         }
     }
@@ -78,6 +101,18 @@ mod tests {
             waiting.said(signal);
         }
         assert_eq!(waiting.first(), None);
+    }
+
+    #[test]
+    fn all_can_be_carried_over() {
+        let (mut waiting, mut other) = (Waiting::new(), Waiting::new());
+        for signal in [Signal::HUP, Signal::TERM] {
+            waiting.add(signal, 9);
+        }
+        waiting.said(Signal::TERM);
+        waiting.all().for_each(|(signal, sender, said)| other.restore(signal, sender, said));
+        let all: Vec<_> = other.all().collect();
+        assert_eq!(all, [(Signal::HUP, 9, false), (Signal::TERM, 9, true)]);
     }
 
     #[test]

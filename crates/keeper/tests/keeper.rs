@@ -9,15 +9,19 @@
 mod alloc;
 #[path = "keeper/daemon.rs"]
 mod daemon;
+#[path = "keeper/holding.rs"]
+mod holding;
 #[path = "keeper/runner.rs"]
 mod runner;
+#[path = "keeper/upgrade.rs"]
+mod upgrade;
 
 use runner::World;
 
 /// Name, the runner's side, the daemon's side.
 type Scenario = (&'static str, fn(&mut World), fn(&mut daemon::Daemon));
 
-const SCENARIOS: [Scenario; 12] = [
+const SCENARIOS: [Scenario; 22] = [
     ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
     ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
     ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
@@ -29,6 +33,16 @@ const SCENARIOS: [Scenario; 12] = [
     ("signals_are_passed_on", runner::signals, daemon::signals),
     ("stop_is_remembered_while_no_daemon_lives", runner::remembered, daemon::remembered),
     ("a_daemon_may_ask_for_a_fresh_one", runner::again, daemon::again),
+    ("what_is_held_survives_deaths", runner::ends_with::<0>, holding::deaths),
+    ("thousands_reach_a_slow_reader", runner::deaf, holding::many),
+    ("what_is_not_wanted_is_closed", runner::ends_with::<0>, holding::closed),
+    ("no_daemon_can_start_and_the_processes_stay", holding::see_hopeless, holding::hopeless),
+    ("a_daemon_becomes_the_keeper", holding::see_heir, holding::heir),
+    ("an_upgrade_changes_daemon_and_keeper", upgrade::see_good, upgrade::good),
+    ("a_keeper_that_cannot_follow_goes_on", upgrade::see_half, upgrade::half),
+    ("a_bad_program_is_rolled_back", upgrade::see_bad, upgrade::bad),
+    ("what_is_no_program_is_rolled_back", upgrade::see_garbage, upgrade::garbage),
+    ("a_hanging_program_is_rolled_back", upgrade::see_hanging, upgrade::hanging),
     ("a_launcher_is_released", runner::released, daemon::released),
 ];
 
@@ -50,6 +64,7 @@ fn run_all(words: &[String]) -> i32 {
         SCENARIOS.iter().for_each(|s| println!("{}: test", s.0));
         return 0;
     }
+    lower_files(words);
     let filter: Vec<&String> = words.iter().filter(|w| !w.starts_with('-')).collect();
     let mut failed = 0;
     for (name, runner, _) in SCENARIOS {
@@ -65,4 +80,16 @@ fn run_all(words: &[String]) -> i32 {
         failed += i32::from(!good);
     }
     failed.min(100)
+}
+
+/// Starts all this again with a soft limit of open files that is below the hard one, so that the keeper
+/// has something to raise.
+fn lower_files(words: &[String]) {
+    const LOWERED: &str = "TEST_LOWERED";
+    if std::env::var_os(LOWERED).is_none() {
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", "ulimit -S -n 900 && exec \"$0\" \"$@\""]);
+        shell.arg(std::env::current_exe().unwrap()).args(words).env(LOWERED, "yes");
+        panic!("{}", std::os::unix::process::CommandExt::exec(&mut shell));
+    }
 }

@@ -2,8 +2,10 @@
 //!
 //! One seqpacket socket pair; every message is [`SIZE`] bytes: version, kind, and four numbers. A
 //! daemon and a keeper of different builds may meet (after an upgrade), so numbers are pinned, kinds are
-//! only ever added, and an unknown kind is skipped. Descriptors may ride along with a message (SCM_RIGHTS,
-//! see [`crate::socket`]): kinds 32 and up are set aside for a store of descriptors and records.
+//! only ever added, and an unknown kind is skipped.
+//!
+//! The keeper also holds descriptors for the daemon, each under a [`Key`]: kinds 32 and up. Such a message
+//! carries one passenger (SCM_RIGHTS, see [`crate::socket`]). A passenger that nobody wants is closed.
 //!
 //! The daemon's end is shared by its children until they execute: a child's first act is to send
 //! [`ToKeeper::Born`] there, so the keeper always reads a birth before it can see that death.
@@ -11,7 +13,7 @@
 use crate::errno::retry;
 use crate::{poll, process, socket};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 use supers_core::exit::Exit;
 use supers_core::signal::Signal;
@@ -22,6 +24,9 @@ pub const FD_ENV: &str = "SUPERS_KEEPER_FD";
 pub const VERSION: u16 = 1;
 /// Bytes of a message.
 pub const SIZE: usize = 24;
+/// Where a daemon that was started from a descriptor (after [`ToKeeper::Upgrade`]) finds that descriptor. It
+/// has no more use.
+pub const BINARY_PLACE: RawFd = 5;
 /// How long a new daemon waits for the keeper's first word.
 const HELLO_WAIT: Duration = Duration::from_secs(10);
 
@@ -34,6 +39,8 @@ pub enum ToDaemon {
         starts: u32,
         /// The keeper's process id.
         keeper_pid: i32,
+        /// An upgrade was tried, its daemon was not ready in time, and this is the old program again.
+        rolled_back: bool,
     },
     /// A signal was sent to the keeper, and means the daemon.
     Signal {
@@ -70,6 +77,24 @@ pub enum ToDaemon {
         /// How it ended.
         exit: Exit,
     },
+    /// A descriptor that was stored rides along. The keeper holds its own copy all the same.
+    Held {
+        /// The [`Key`] that it was stored under.
+        key: u64,
+    },
+    /// That was all that is held; the answer to [`ToKeeper::Fetch`].
+    HeldEnd,
+}
+
+/// The keeper's first word to a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// As in [`ToDaemon::Hello`].
+    pub starts: u32,
+    /// As in [`ToDaemon::Hello`].
+    pub keeper_pid: i32,
+    /// As in [`ToDaemon::Hello`].
+    pub rolled_back: bool,
 }
 
 /// Said by the daemon, or by a child of it that is about to execute.
@@ -108,6 +133,93 @@ pub enum ToKeeper {
     },
     /// The daemon is about to end on purpose, to be started anew.
     Again,
+    /// The passenger is to be held until it is forgotten, in place of what was held under this key. A
+    /// run's is dropped with the run's acknowledgement.
+    Store {
+        /// A [`Key`].
+        key: u64,
+    },
+    /// What is held under this key is to be closed.
+    Forget {
+        /// A [`Key`].
+        key: u64,
+    },
+    /// What is held? Answered by [`ToDaemon::Held`] as often as needed, then [`ToDaemon::HeldEnd`].
+    Fetch,
+    /// The passenger is a program. The daemon is about to end on purpose, and the next one is to be that
+    /// program; once it is ready, the keeper becomes that program too.
+    Upgrade,
+}
+
+/// What a descriptor is held as: the top 8 bits say which kind of thing it is, the others which one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u64);
+
+/// Kinds of things that are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A listening socket.
+    Socket,
+    /// A FIFO of a unit's output.
+    Fifo,
+    /// The writing end of a run's standard input.
+    Run,
+    /// The file of records.
+    Records,
+    /// A program.
+    Binary,
+}
+
+impl Key {
+    /// The file of records.
+    pub const RECORDS: Key = Key(4 << 56);
+    /// A program.
+    pub const BINARY: Key = Key(5 << 56);
+    const REST: u64 = (1 << 56) - 1;
+
+    /// A listening socket, by the text of its address.
+    pub fn socket(text: &[u8]) -> Key {
+        Key::of(1, fold(text))
+    }
+
+    /// A FIFO, by its file name.
+    pub fn fifo(name: &[u8]) -> Key {
+        Key::of(2, fold(name))
+    }
+
+    /// What belongs to a run.
+    pub fn run(run: u64) -> Key {
+        Key::of(3, run)
+    }
+
+    /// Which kind; `None` for one that this build does not know.
+    pub fn kind(self) -> Option<Kind> {
+        Some(match self.0 >> 56 {
+            1 => Kind::Socket,
+            2 => Kind::Fifo,
+            3 => Kind::Run,
+            4 => Kind::Records,
+            5 => Kind::Binary,
+            _ => return None,
+        })
+    }
+
+    /// Which one of its kind: the run's number, a text's hash.
+    pub fn rest(self) -> u64 {
+        self.0 & Key::REST
+    }
+
+    fn of(kind: u64, rest: u64) -> Key {
+        Key(kind << 56 | rest & Key::REST)
+    }
+}
+
+/// FNV-1a, its 64 bits folded to 56.
+fn fold(text: &[u8]) -> u64 {
+    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash >> 56) ^ (hash & Key::REST)
 }
 
 /// A message as it travels.
@@ -164,7 +276,9 @@ impl ToDaemon {
     /// The message as bytes.
     pub fn encode(self) -> [u8; SIZE] {
         let (kind, a, b, c, d) = match self {
-            ToDaemon::Hello { starts, keeper_pid } => (1, keeper_pid, u64::from(starts), 0, 0),
+            ToDaemon::Hello { starts, keeper_pid, rolled_back } => {
+                (1, keeper_pid, u64::from(starts), i32::from(rolled_back), 0)
+            }
             ToDaemon::Signal { signal, sender } => (2, sender, 0, signal.number(), 0),
             ToDaemon::Exit { pid, run, exit } => {
                 let (how, which) = pack_exit(exit);
@@ -177,6 +291,8 @@ impl ToDaemon {
                 let (how, which) = pack_exit(exit);
                 (7, pid, 0, how, which)
             }
+            ToDaemon::Held { key } => (32, 0, key, 0, 0),
+            ToDaemon::HeldEnd => (33, 0, 0, 0, 0),
         };
         Wire { kind, a, b, c, d }.pack()
     }
@@ -185,13 +301,15 @@ impl ToDaemon {
     pub fn decode(bytes: &[u8; SIZE]) -> Option<ToDaemon> {
         let Wire { kind, a, b, c, d } = Wire::unpack(bytes);
         Some(match kind {
-            1 => ToDaemon::Hello { starts: u32::try_from(b).ok()?, keeper_pid: a },
+            1 => ToDaemon::Hello { starts: u32::try_from(b).ok()?, keeper_pid: a, rolled_back: c & 1 != 0 },
             2 => ToDaemon::Signal { signal: Signal::from_number(c.into())?, sender: a },
             3 => ToDaemon::Exit { pid: a, run: b, exit: unpack_exit(c, d) },
             4 => ToDaemon::Nudge,
             5 => ToDaemon::Living { pid: a, run: b },
             6 => ToDaemon::LivingEnd,
             7 => ToDaemon::Stranger { pid: a, exit: unpack_exit(c, d) },
+            32 => ToDaemon::Held { key: b },
+            33 => ToDaemon::HeldEnd,
             _ => return None,
         })
     }
@@ -208,6 +326,10 @@ impl ToKeeper {
             ToKeeper::Ready { detach } => (5, i32::from(detach), 0),
             ToKeeper::Final { code } => (6, code, 0),
             ToKeeper::Again => (7, 0, 0),
+            ToKeeper::Store { key } => (32, 0, key),
+            ToKeeper::Forget { key } => (33, 0, key),
+            ToKeeper::Fetch => (34, 0, 0),
+            ToKeeper::Upgrade => (35, 0, 0),
         };
         Wire { kind, a, b, ..Wire::default() }.pack()
     }
@@ -223,6 +345,10 @@ impl ToKeeper {
             5 => ToKeeper::Ready { detach: a != 0 },
             6 => ToKeeper::Final { code: a },
             7 => ToKeeper::Again,
+            32 => ToKeeper::Store { key: b },
+            33 => ToKeeper::Forget { key: b },
+            34 => ToKeeper::Fetch,
+            35 => ToKeeper::Upgrade,
             _ => return None,
         })
     }
@@ -237,15 +363,16 @@ pub fn inherited_socket() -> io::Result<OwnedFd> {
     let number = std::env::var(FD_ENV).ok().and_then(|n| n.parse().ok());
     let number = number.ok_or_else(|| io::Error::other(format!("no keeper: {FD_ENV} is not set")))?;
     let fd = process::adopt_fd(number)?;
+    drop(process::adopt_fd(BINARY_PLACE));
     crate::pipe::set_nonblocking(&fd)?;
     Ok(fd)
 }
 
-/// Waits for the keeper's first word: how often it started a daemon, and its process id.
+/// Waits for the keeper's first word.
 ///
 /// # Errors
 /// It says nothing in ten seconds, something else, or speaks another version.
-pub fn wait_hello(fd: BorrowedFd<'_>) -> io::Result<(u32, i32)> {
+pub fn wait_hello(fd: BorrowedFd<'_>) -> io::Result<Hello> {
     if !poll::wait_readable(fd, Some(HELLO_WAIT))? {
         return Err(io::Error::new(io::ErrorKind::TimedOut, "the keeper says nothing"));
     }
@@ -253,8 +380,8 @@ pub fn wait_hello(fd: BorrowedFd<'_>) -> io::Result<(u32, i32)> {
     let n = socket::recv(fd, &mut bytes)?;
     let version = u16::from_ne_bytes([bytes[0], bytes[1]]);
     match ToDaemon::decode(&bytes) {
-        Some(ToDaemon::Hello { starts, keeper_pid }) if n == SIZE && version == VERSION => {
-            Ok((starts, keeper_pid))
+        Some(ToDaemon::Hello { starts, keeper_pid, rolled_back }) if n == SIZE && version == VERSION => {
+            Ok(Hello { starts, keeper_pid, rolled_back })
         }
         _ => Err(io::Error::other(format!("the keeper speaks version {version}, this program {VERSION}"))),
     }
@@ -268,11 +395,28 @@ pub fn send(fd: BorrowedFd<'_>, message: &ToKeeper) -> io::Result<()> {
     retry(|| socket::send(fd, &message.encode()))
 }
 
-/// The keeper's next message; `None` when the keeper is gone.
+/// Says something to the keeper, with a passenger; the keeper gets a copy of it.
+///
+/// # Errors
+/// As for [`send`]. ETOOMANYREFS ([`is_crowded`]): for the moment more descriptors are under way than this
+/// user may have open; not for root.
+pub fn send_fd(fd: BorrowedFd<'_>, message: &ToKeeper, passenger: BorrowedFd<'_>) -> io::Result<()> {
+    with_passenger(fd, &message.encode(), passenger)
+}
+
+/// The keeper's next message; `None` when the keeper is gone. A passenger is closed.
 ///
 /// # Errors
 /// `WouldBlock` when there is none yet.
 pub fn recv(fd: BorrowedFd<'_>) -> io::Result<Option<ToDaemon>> {
+    Ok(recv_fd(fd)?.map(|(message, _)| message))
+}
+
+/// The keeper's next message with its passenger (close-on-exec); `None` when the keeper is gone.
+///
+/// # Errors
+/// `WouldBlock` when there is none yet.
+pub fn recv_fd(fd: BorrowedFd<'_>) -> io::Result<Option<(ToDaemon, Option<OwnedFd>)>> {
     next(fd, ToDaemon::decode)
 }
 
@@ -284,23 +428,44 @@ pub fn tell_daemon(fd: BorrowedFd<'_>, message: &ToDaemon) -> io::Result<()> {
     retry(|| socket::send(fd, &message.encode()))
 }
 
-/// The keeper's side of [`recv`]; `None` when the daemon and all its unborn children are gone.
+/// The keeper's side of [`send_fd`].
+///
+/// # Errors
+/// As for [`send_fd`].
+pub fn tell_daemon_fd(fd: BorrowedFd<'_>, message: &ToDaemon, passenger: BorrowedFd<'_>) -> io::Result<()> {
+    with_passenger(fd, &message.encode(), passenger)
+}
+
+/// The keeper's side of [`recv_fd`]; `None` when the daemon and all its unborn children are gone.
+/// Allocates nothing.
 ///
 /// # Errors
 /// `WouldBlock` when there is none yet.
-pub fn hear_daemon(fd: BorrowedFd<'_>) -> io::Result<Option<ToKeeper>> {
+pub fn hear_daemon(fd: BorrowedFd<'_>) -> io::Result<Option<(ToKeeper, Option<OwnedFd>)>> {
     next(fd, ToKeeper::decode)
 }
 
+fn with_passenger(fd: BorrowedFd<'_>, message: &[u8; SIZE], passenger: BorrowedFd<'_>) -> io::Result<()> {
+    retry(|| socket::send_fds(fd, message, &[passenger]))
+}
+
+/// A passenger has to wait until others have arrived. The socket does not tell when that is so.
+pub fn is_crowded(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ETOOMANYREFS)
+}
+
 /// The next message that this build understands.
-fn next<T>(fd: BorrowedFd<'_>, decode: impl Fn(&[u8; SIZE]) -> Option<T>) -> io::Result<Option<T>> {
+fn next<T>(
+    fd: BorrowedFd<'_>,
+    decode: impl Fn(&[u8; SIZE]) -> Option<T>,
+) -> io::Result<Option<(T, Option<OwnedFd>)>> {
     let mut bytes = [0u8; SIZE];
     loop {
-        match retry(|| socket::recv(fd.as_fd(), &mut bytes))? {
-            0 => return Ok(None),
-            SIZE => {
+        match retry(|| socket::recv_fd(fd.as_fd(), &mut bytes))? {
+            (0, _) => return Ok(None),
+            (SIZE, passenger) => {
                 if let Some(message) = decode(&bytes) {
-                    return Ok(Some(message));
+                    return Ok(Some((message, passenger)));
                 }
             }
             _ => {}
@@ -323,7 +488,10 @@ mod tests {
     #[test]
     fn every_message_comes_back_as_it_was() {
         let mut said = vec![
-            ToDaemon::Hello { starts: 3, keeper_pid: 77 },
+            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: false },
+            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: true },
+            ToDaemon::Held { key: Key::run(9).0 },
+            ToDaemon::HeldEnd,
             ToDaemon::Signal { signal: Signal::HUP, sender: 5 },
             ToDaemon::Nudge,
             ToDaemon::Living { pid: 9, run: u64::MAX },
@@ -343,6 +511,10 @@ mod tests {
             ToKeeper::Ready { detach: false },
             ToKeeper::Final { code: 255 },
             ToKeeper::Again,
+            ToKeeper::Store { key: u64::MAX },
+            ToKeeper::Forget { key: Key::RECORDS.0 },
+            ToKeeper::Fetch,
+            ToKeeper::Upgrade,
         ];
         for m in heard {
             assert_eq!(ToKeeper::decode(&m.encode()), Some(m));
@@ -355,6 +527,43 @@ mod tests {
         assert_eq!(kind(ToDaemon::Exit { pid: 1, run: 1, exit: Exit::Unknown }.encode()), (1, 3));
         assert_eq!(kind(ToKeeper::Born { pid: 1, run: 1 }.encode()), (1, 1));
         assert_eq!(kind(ToKeeper::Final { code: 1 }.encode()), (1, 6));
+        assert_eq!(kind(ToKeeper::Store { key: 1 }.encode()), (1, 32));
+        assert_eq!(kind(ToKeeper::Upgrade.encode()), (1, 35));
+        assert_eq!(kind(ToDaemon::HeldEnd.encode()), (1, 33));
+    }
+
+    #[test]
+    fn keys_are_pinned() {
+        assert_eq!(Key::fifo(b"").0, 0x02f2_9ce4_8422_23ee, "the basis, folded");
+        assert_eq!(Key::fifo(b"a").0, 0x0263_dc4c_8601_ec23);
+        assert_eq!(Key::socket(b"a").rest(), Key::fifo(b"a").rest());
+        assert_eq!(Key::run(u64::MAX).0, 0x03ff_ffff_ffff_ffff);
+        let kinds = [Kind::Socket, Kind::Fifo, Kind::Run, Kind::Records, Kind::Binary];
+        let keys = [Key::socket(b"x"), Key::fifo(b"x"), Key::run(1), Key::RECORDS, Key::BINARY];
+        assert_eq!(keys.map(Key::kind), kinds.map(Some));
+        assert_eq!((Key(6 << 56).kind(), Key(0).kind()), (None, None));
+    }
+
+    #[test]
+    fn passengers_arrive_and_unwanted_ones_are_closed() {
+        let (a, b) = socket::pair().unwrap();
+        let (mut read, write) = io::pipe().unwrap();
+        send_fd(a.as_fd(), &ToKeeper::Store { key: 5 }, write.as_fd()).unwrap();
+        let (message, passenger) = hear_daemon(b.as_fd()).unwrap().unwrap();
+        assert_eq!(message, ToKeeper::Store { key: 5 });
+        io::Write::write_all(&mut std::fs::File::from(passenger.unwrap()), b"x").unwrap();
+        // With an unknown kind, more than one, and to somebody who does not expect any.
+        let mut odd = ToKeeper::List.encode();
+        odd[2..4].copy_from_slice(&999u16.to_ne_bytes());
+        socket::send_fds(a.as_fd(), &odd, &[write.as_fd()]).unwrap();
+        socket::send_fds(a.as_fd(), &ToKeeper::List.encode(), &[write.as_fd(), write.as_fd()]).unwrap();
+        assert!(matches!(hear_daemon(b.as_fd()).unwrap(), Some((ToKeeper::List, Some(_)))));
+        tell_daemon_fd(a.as_fd(), &ToDaemon::Held { key: 6 }, write.as_fd()).unwrap();
+        assert_eq!(recv(b.as_fd()).unwrap(), Some(ToDaemon::Held { key: 6 }));
+        drop(write);
+        let mut text = String::new();
+        io::Read::read_to_string(&mut read, &mut text).unwrap();
+        assert_eq!(text, "x", "and no copy is left");
     }
 
     #[test]
@@ -365,16 +574,18 @@ mod tests {
         socket::send(a.as_fd(), &odd).unwrap();
         socket::send(a.as_fd(), b"short").unwrap();
         send(a.as_fd(), &ToKeeper::Ask { pid: 8 }).unwrap();
-        assert_eq!(hear_daemon(b.as_fd()).unwrap(), Some(ToKeeper::Ask { pid: 8 }));
+        assert!(matches!(hear_daemon(b.as_fd()).unwrap(), Some((ToKeeper::Ask { pid: 8 }, None))));
         drop(a);
-        assert_eq!(hear_daemon(b.as_fd()).unwrap(), None);
+        assert!(hear_daemon(b.as_fd()).unwrap().is_none());
     }
 
     #[test]
     fn hello_is_the_first_word() {
         let (a, b) = socket::pair().unwrap();
-        tell_daemon(a.as_fd(), &ToDaemon::Hello { starts: 2, keeper_pid: 10 }).unwrap();
-        assert_eq!(wait_hello(b.as_fd()).unwrap(), (2, 10));
+        let hello = ToDaemon::Hello { starts: 2, keeper_pid: 10, rolled_back: true };
+        tell_daemon(a.as_fd(), &hello).unwrap();
+        let heard = wait_hello(b.as_fd()).unwrap();
+        assert_eq!(heard, Hello { starts: 2, keeper_pid: 10, rolled_back: true });
         tell_daemon(a.as_fd(), &ToDaemon::Nudge).unwrap();
         assert!(wait_hello(b.as_fd()).is_err());
     }

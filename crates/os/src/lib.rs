@@ -2,7 +2,8 @@
 //!
 //! *Owns:* every system call that `std` does not offer, and with them all `unsafe` code of the
 //! product: starting processes ([`spawn`]), learning of their end ([`reap`]), signals, polling, pipes,
-//! sockets, users, facts about processes, clocks, and the words between the daemon and its keeper
+//! sockets, users, control groups ([`cgroup`]) and what stands in for them ([`strays`]), facts about
+//! processes, clocks, and the words between the daemon and its keeper
 //! ([`keeper_proto`]). Everything is synchronous and belongs to Linux.
 //!
 //! *Must never:* decide anything (no policy, no retries beyond EINTR), know a unit or a configuration,
@@ -13,9 +14,12 @@
 //! child sees of itself in `/proc`. Errors are `io::Error` with the kernel's number, except for starts
 //! ([`supers_core::exit::StartError`]: stage, number and sentence).
 
+pub mod cgroup;
 pub mod clock;
 mod errno;
+pub mod exec;
 pub mod keeper_proto;
+pub mod memory;
 pub mod pipe;
 pub mod poll;
 pub mod process;
@@ -23,10 +27,12 @@ pub mod reap;
 pub mod signals;
 pub mod socket;
 pub mod spawn;
+pub mod strays;
 pub mod users;
 
 pub use errno::{errno_name, errno_text, error_text};
 // The words that this crate's calls speak, so that the keeper needs no other crate.
+pub use supers_core::spec::{Limit, Resource};
 pub use supers_core::{exit::Exit, ids::Pid, signal::Signal, time::Mono};
 
 use std::io;

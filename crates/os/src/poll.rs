@@ -19,6 +19,8 @@ pub enum Interest {
     Neither,
     /// It can be read; told once, until [`Epoll::modify`] arms it again.
     ReadOnce,
+    /// Only its end; told once.
+    EndOnce,
     /// It can be written; told once, until [`Epoll::modify`] arms it again.
     WriteOnce,
 }
@@ -39,6 +41,7 @@ impl Interest {
             Interest::Write => libc::EPOLLOUT,
             Interest::ReadWrite => libc::EPOLLIN | libc::EPOLLOUT,
             Interest::Neither => 0,
+            Interest::EndOnce => libc::EPOLLONESHOT,
             Interest::ReadOnce => libc::EPOLLIN | libc::EPOLLONESHOT,
             Interest::WriteOnce => libc::EPOLLOUT | libc::EPOLLONESHOT,
         };

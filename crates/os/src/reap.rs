@@ -83,6 +83,34 @@ pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// As much of the kernel's `struct pidfd_info` as its first version had.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    /// What is asked for, then what is there.
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// `PIDFD_GET_INFO`: `_IOWR(0xff, 11, struct pidfd_info)`, 64 bytes.
+const GET_INFO: libc::Ioctl = 0xc040_ff0b_u32 as libc::Ioctl;
+/// `PIDFD_INFO_EXIT`
+const INFO_EXIT: u64 = 1 << 3;
+
+/// How the process behind this descriptor ended, whoever its parent is (Linux 6.15 and later). `None` while
+/// it lives, or is a zombie.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn pidfd_exit(pidfd: &OwnedFd) -> io::Result<Option<Exit>> {
+    let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the number says that 64 bytes are read and written, which is the size of the structure.
+    check(unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO, &raw mut info) })?;
+    Ok((info.mask & INFO_EXIT != 0).then(|| exit_of_status(info.exit_code)))
+}
+
 /// Sends a signal to exactly this process, whatever became of its id.
 ///
 /// # Errors
@@ -123,6 +151,22 @@ fn send(target: i32, signal: Signal) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stranger_s_end_is_told_when_its_parent_has_reaped_it() {
+        let mut child = std::process::Command::new("sh").args(["-c", "read x; exit 7"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pidfd = pidfd_open(Pid(child.id() as i32)).unwrap();
+        match pidfd_exit(&pidfd) {
+            Ok(told) => assert_eq!(told, None, "it lives"),
+            // An older kernel, which does not tell.
+            Err(e) => return assert_eq!(e.raw_os_error(), Some(libc::ENOTTY)),
+        }
+        drop(child.stdin.take());
+        crate::poll::wait_readable(std::os::fd::AsFd::as_fd(&pidfd), None).unwrap();
+        assert_eq!(pidfd_exit(&pidfd).unwrap(), None, "a zombie");
+        child.wait().unwrap();
+        assert_eq!(pidfd_exit(&pidfd).unwrap(), Some(Exit::Code(7)));
+    }
     use std::os::fd::AsFd;
     use std::process::{Command, Stdio};
 

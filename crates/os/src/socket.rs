@@ -103,6 +103,28 @@ pub fn send_fds(socket: BorrowedFd<'_>, message: &[u8], fds: &[BorrowedFd<'_>]) 
 /// # Errors
 /// As for [`recv`].
 pub fn recv_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    receive(socket, buffer, |fd| fds.push(fd))
+}
+
+/// Receives one message with at most one descriptor (close-on-exec); further ones are closed. Allocates
+/// nothing. A descriptor for which this process has no room is lost, and the message comes without it.
+///
+/// # Errors
+/// As for [`recv`].
+pub fn recv_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut first = None;
+    let got = receive(socket, buffer, |fd| {
+        first.get_or_insert(fd);
+    });
+    match got {
+        // As in `recv`.
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok((0, None)),
+        other => other.map(|n| (n, first)),
+    }
+}
+
+/// One message; its length. Each descriptor is given to `take`.
+fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], mut take: impl FnMut(OwnedFd)) -> io::Result<usize> {
     let mut control = Control([0; 128]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: plain data; all zeros is a valid empty header.
@@ -123,7 +145,9 @@ pub fn recv_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], fds: &mut Vec<OwnedFd
                 let data = libc::CMSG_DATA(at).cast::<RawFd>();
                 let before = libc::CMSG_LEN(0) as usize;
                 let count = ((*at).cmsg_len as usize).saturating_sub(before) / size_of::<RawFd>();
-                fds.extend((0..count).map(|i| OwnedFd::from_raw_fd(data.add(i).read_unaligned())));
+                for i in 0..count {
+                    take(OwnedFd::from_raw_fd(data.add(i).read_unaligned()));
+                }
             }
             at = libc::CMSG_NXTHDR(&raw const header, at);
         }

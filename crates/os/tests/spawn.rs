@@ -412,6 +412,9 @@ fn the_birth_is_reported_first() {
         plan.report = Some(Report { fd: daemon.as_raw_fd(), run: 1 << 50 });
         spawn_by(&plan, Method::Own, call).unwrap_err();
         let born = hear_daemon(keeper.as_fd()).unwrap();
-        assert!(matches!(born, Some(ToKeeper::Born { run, pid }) if run == 1 << 50 && pid > 1), "{born:?}");
+        assert!(
+            matches!(born, Some((ToKeeper::Born { run, pid }, None)) if run == 1 << 50 && pid > 1),
+            "{born:?}"
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! Each route, translated into a call of `Control`.
 
 use super::body::{self, Flow};
-use super::connection::Link;
+use super::history;
+use super::connection::{Link, replaced};
+use super::handover::{Course, leaving, turned};
 use super::route::Route;
 use crate::problem::Detail;
 use crate::select::{Verdict, is_pattern, select, unknown, verdict};
@@ -15,8 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use supers_core::control::{
-    Control, LogChunk, LogFlow, LogRequest, NewUnit, Order, Refusal, Row, Rows, Verb,
-};
+    Control, LogChunk, LogFlow, LogRequest, NewUnit, Order, Refusal, Row, Rows, Verb, UpgradeRequest, UpgradeView};
 use supers_core::inside::Inside;
 use supers_core::snapshot::ProgramView;
 
@@ -53,16 +54,23 @@ async fn try_answer(link: &Arc<Link>, route: Route, body: Incoming) -> Result<Re
         Route::Version => ok(json(&shared.inside.daemon())),
         Route::Program(name) => program(shared.inside.as_ref(), &name).await?,
         Route::Logs(request) => logs(link, request).await?,
+        Route::History(wanted) => ok(history::history(shared.inside.as_ref(), wanted).await?),
+        Route::Why(name) => ok(history::reasons(shared.inside.as_ref(), &name).await?),
         Route::Order(order) => order_one(link, order).await?,
         Route::Orders => {
             let order: Order = read_json(link, body).await?;
-            rows(control.order(link.caller().clone(), order).await?)
+            rows(link, control.order(link.caller().clone(), order).await?)
         }
         Route::Add => {
             let unit: NewUnit = read_json(link, body).await?;
-            rows(control.add(link.caller().clone(), unit).await?)
+            rows(link, control.add(link.caller().clone(), unit).await?)
         }
         Route::Reload { dry_run } => ok(json(&control.reload(link.caller().clone(), dry_run).await?)),
+        Route::Upgrade => {
+            let UpgradeRequest { binary } = read_json(link, body).await?;
+            let version = control.upgrade(link.caller().clone(), binary).await?;
+            Reply::Json(StatusCode::ACCEPTED, json(&UpgradeView { version }).into())
+        }
         Route::Shutdown => {
             control.shutdown(link.caller().clone()).await?;
             Reply::Json(StatusCode::ACCEPTED, Bytes::from_static(b"{\"shutting_down\":true}\n"))
@@ -75,7 +83,7 @@ fn ok(bytes: impl Into<Bytes>) -> Reply {
 }
 
 async fn read_json<T: DeserializeOwned>(link: &Link, body: Incoming) -> Result<T, Detail> {
-    let received = body::read(&link.shared.bodies, body, link.shared.setup.limits.body_bytes).await?;
+    let received = body::read(&link.seat, &link.shared.bodies, body, link.shared.setup.limits.body_bytes).await?;
     serde_json::from_slice(&received.bytes)
         .map_err(|e| Detail::new("bad-request", format!("the body is not the expected JSON: {e}")))
 }
@@ -121,14 +129,26 @@ fn status_of(verb: Verb, rows: &[Row]) -> StatusCode {
     }
 }
 
-fn rows(rows: Box<dyn Rows>) -> Reply {
-    Reply::Rows(Flow::unfold(Some(rows), |state| async move {
-        let mut rows = state?;
-        let (line, rest) = match rows.next().await {
+struct RowState {
+    rows: Box<dyn Rows>,
+    /// An order may take minutes, so it is not waited for when the connection goes to another daemon.
+    left: Pin<Box<dyn Future<Output = Duration> + Send>>,
+}
+
+fn rows(link: &Link, rows: Box<dyn Rows>) -> Reply {
+    let state = RowState { rows, left: Box::pin(leaving(link.course.clone())) };
+    Reply::Rows(Flow::unfold(Some(state), |state| async move {
+        let mut state = state?;
+        let next = tokio::select! {
+            biased;
+            next = state.rows.next() => next.map_err(Detail::from),
+            _ = state.left.as_mut() => Err(replaced()),
+        };
+        let (line, rest) = match next {
             Ok(None) => return None,
-            Ok(Some(row)) => (Line::Row(row), Some(rows)),
+            Ok(Some(row)) => (Line::Row(row), Some(state)),
             // The code was sent long ago; the last line tells it.
-            Err(refusal) => (Line::Problem { error: refusal.into() }, None),
+            Err(error) => (Line::Problem { error }, None),
         };
         Some((Ok(Bytes::from(line.to_bytes())), rest))
     }))
@@ -165,33 +185,43 @@ async fn logs(link: &Link, request: LogRequest) -> Result<Reply, Detail> {
         link.seat.drain();
     }
     let offset = first.as_ref().map(|c| c.offset);
-    let state = LogState { next: Some(next), first, stopped: stopped(link) };
+    let end = if follow { End::Resumed } else { End::Whole };
+    let state = LogState { next: Some(next), first, turned: turn(link), end };
     Ok(Reply::Log { offset, flow: Flow::unfold(state, next_piece) })
 }
 
 /// A flow that never ends by itself, as an answer that begins at once.
 pub(super) fn followed(link: &Link, flow: Box<dyn LogFlow>) -> Flow {
     link.seat.drain();
-    let state = LogState { next: Some(next_of(flow)), first: None, stopped: stopped(link) };
+    let state = LogState { next: Some(next_of(flow)), first: None, turned: turn(link), end: End::Proper };
     Flow::unfold(state, next_piece)
 }
 
-fn stopped(link: &Link) -> Stopped {
-    let mut stop = link.stop.clone();
-    Box::pin(async move {
-        // An error means that the door is gone, which ends the flow as well.
-        let _ = stop.wait_for(|s| *s).await;
-    })
+fn turn(link: &Link) -> Turned {
+    let mut course = link.course.clone();
+    Box::pin(async move { turned(&mut course).await })
 }
 
-type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Turned = Pin<Box<dyn Future<Output = Course> + Send>>;
+
+/// What happens when the connection is wanted by another daemon.
+#[derive(Clone, Copy)]
+enum End {
+    /// The flow has an end of its own, which is waited for.
+    Whole,
+    /// It ends there like one that is complete.
+    Proper,
+    /// It is cut, so that the client asks for the rest by its offset.
+    Resumed,
+}
 
 struct LogState {
     /// `None` after an error.
     next: Option<Next>,
     first: Option<LogChunk>,
     /// A flow that is followed never ends by itself, so the server's stop ends it.
-    stopped: Stopped,
+    turned: Turned,
+    end: End,
 }
 
 async fn next_piece(mut state: LogState) -> Option<(Result<Bytes, Refusal>, LogState)> {
@@ -205,7 +235,19 @@ async fn next_piece(mut state: LogState) -> Option<(Result<Bytes, Refusal>, LogS
         let next = state.next.as_mut()?;
         let (flow, result) = tokio::select! {
             biased;
-            () = state.stopped.as_mut() => return None,
+            course = state.turned.as_mut() => match (course, state.end) {
+                (Course::Serve | Course::End, _) | (_, End::Proper) => return None,
+                (Course::HandOver(_), End::Resumed) => {
+                    state.next = None;
+                    // What came before goes out first.
+                    tokio::task::yield_now().await;
+                    return Some((Err(replaced().into()), state));
+                }
+                (Course::HandOver(_), End::Whole) => {
+                    state.turned = Box::pin(std::future::pending());
+                    continue;
+                }
+            },
             got = next.as_mut() => got,
         };
         match result {

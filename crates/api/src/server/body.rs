@@ -1,6 +1,6 @@
 //! Bodies: those we read, with limits, and those we write, whole or in pieces.
 
-use super::seats::Turn;
+use super::seats::{Seat, Turn};
 use crate::problem::Detail;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -143,12 +143,18 @@ pub(super) struct Received {
 ///
 /// # Errors
 /// `too-large`, `too-slow`, `busy`, or `bad-request` when the connection broke.
-pub(super) async fn read(bodies: &Bodies, mut body: Incoming, limit: usize) -> Result<Received, Detail> {
+pub(super) async fn read(
+    seat: &Seat,
+    bodies: &Bodies,
+    mut body: Incoming,
+    limit: usize,
+) -> Result<Received, Detail> {
     // The length is always known: chunked requests were refused before.
     let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if length > limit {
         return Err(Detail::new("too-large", format!("a request body may have at most {limit} bytes")));
     }
+    let _reading = seat.read();
     let share = bodies.share(length).await?;
     let mut bytes = BytesMut::with_capacity(length);
     let all = async {

@@ -131,7 +131,7 @@ async fn sent(link: &Link, request: Request<Incoming>, limit: usize) -> Result<b
     if !request.headers().contains_key(CONTENT_LENGTH) {
         return Err(StatusCode::LENGTH_REQUIRED.into());
     }
-    Ok(body::read(&link.shared.bodies, request.into_body(), limit).await?)
+    Ok(body::read(&link.seat, &link.shared.bodies, request.into_body(), limit).await?)
 }
 
 async fn page(link: &Arc<Link>, request: Request<Incoming>, path: &str) -> Answered {

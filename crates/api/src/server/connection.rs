@@ -3,9 +3,10 @@
 use super::answer::{self, Reply};
 use super::body::{Answer, Sent};
 use super::guard::{Guarded, REFUSED};
+use super::handover::{Course, Handed, Stream, Watch, leaving, turned};
 use super::seats::Seat;
 use super::strict::HEAD_BYTES;
-use super::{Open, Shared, classic, route};
+use super::{Open, Shared, classic, lock, route};
 use crate::door::{Area, Door, From};
 use crate::problem::{Detail, Problem};
 use crate::wire::json;
@@ -15,21 +16,26 @@ use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 use supers_core::control::Caller;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 /// What the parser may hold of a request, and gather of an answer's small pieces. Whole answers are not
 /// copied into it.
 const BUFFER: usize = 2 * HEAD_BYTES;
+
+/// After answers of so many bytes, memory is given back when nobody is connected any more.
+const LARGE: u64 = 128 << 10;
 
 /// What a connection that lost its seat has left to send its last answer.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -37,7 +43,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// What is known about a connection.
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
-    pub(super) stop: watch::Receiver<bool>,
+    pub(super) course: Watch,
     pub(super) seat: Arc<Seat>,
     door: watch::Receiver<Arc<Door>>,
     /// The local address, for TCP.
@@ -73,7 +79,7 @@ impl Link {
     fn new(shared: Arc<Shared>, open: &Open, seat: Arc<Seat>, local: Option<IpAddr>, peer: Peer) -> Link {
         Link {
             shared,
-            stop: open.stop.subscribe(),
+            course: open.course.subscribe(),
             seat,
             door: open.door.subscribe(),
             local,
@@ -105,39 +111,89 @@ impl Link {
     }
 }
 
-/// Serves one connection until either side ends it.
-pub(super) async fn run<S>(link: Link, stream: S)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut stop = link.stop.clone();
+/// Serves one connection until either side ends it, or it goes to another daemon. `read` is what another
+/// daemon read from it.
+pub(super) async fn run<S: Stream>(link: Link, stream: S, read: Vec<u8>) {
+    let mut course = link.course.clone();
     let seat = link.seat.clone();
-    let stream = Guarded::new(stream, seat.clone(), link.shared.setup.limits.head_time);
+    let head_time = link.shared.setup.limits.head_time;
+    let stream = Guarded::new(stream, read, seat.clone(), head_time, link.course.clone());
     let link = Arc::new(link);
+    let asked = link.clone();
     let service = service_fn(move |request| {
-        let link = link.clone();
+        let link = asked.clone();
         async move { Ok::<_, Infallible>(respond(&link, request).await) }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         // The guard has a timer that runs while half a head is there, and no other.
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let stopped = async move { drop(stop.wait_for(|s| *s).await) };
     // How a connection ended interests nobody: what had to be said was said inside it.
     tokio::select! {
         biased;
-        _ = connection.as_mut() => {}
-        () = stopped => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+        _ = &mut connection => {}
+        course = turned(&mut course) => match course {
+            Course::Serve | Course::End => {
+                Pin::new(&mut connection).graceful_shutdown();
+                let _ = connection.await;
+            }
+            Course::HandOver(patience) => {
+                // Half of it is for the answer to be made, half for the client to take it.
+                let patience = patience.saturating_mul(2);
+                let goes = tokio::time::timeout(patience, finish(&mut connection, &seat)).await;
+                eprintln!("GOES {goes:?} {} {}", link.door.borrow().name, seat.show());
+                if goes.unwrap_or(false) {
+                    give_up(&link, connection.into_parts().io.into_inner());
+                }
+            }
+        },
         () = seat.lost() => {
-            connection.as_mut().graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
             let _ = tokio::time::timeout(FAREWELL, connection).await;
         }
     }
+}
+
+/// Lets the request in flight end, without a word about closing; false when the connection ended with it.
+async fn finish<S, V>(connection: &mut http1::Connection<TokioIo<Guarded<S>>, V>, seat: &Seat) -> bool
+where
+    S: Stream,
+    V: HttpService<Incoming, ResBody = Sent, Error = Infallible>,
+{
+    poll_fn(|cx| {
+        // What came behind such a request was thrown away, so there can be no next one.
+        if seat.drained() {
+            Pin::new(&mut *connection).graceful_shutdown();
+        }
+        match Pin::new(&mut *connection).poll(cx) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending if seat.can_go() => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Puts the connection where the next daemon's are.
+fn give_up<S: Stream>(link: &Link, guarded: Guarded<S>) {
+    let (stream, read) = guarded.into_parts();
+    // A socket that cannot be taken out of the runtime is broken; it is closed.
+    if let Ok(fd) = stream.into_fd() {
+        let door = link.door.borrow().name.clone();
+        lock(&link.shared.handed).push(Handed { door, fd, read });
+    }
+}
+
+/// What is said when there is no time to wait for an order's end.
+pub(super) fn replaced() -> Detail {
+    Detail::new("replaced", "superd was replaced while it worked on this").hint("status shows what became of it")
+}
+
+/// Resolves when the answer can be waited for no longer.
+async fn out_of_patience(course: Watch) {
+    let patience = leaving(course).await;
+    let _ = tokio::time::timeout(patience, pending::<()>()).await;
 }
 
 async fn respond(link: &Arc<Link>, request: Request<Incoming>) -> Response<Sent> {
@@ -149,16 +205,24 @@ async fn respond(link: &Arc<Link>, request: Request<Incoming>) -> Response<Sent>
         refused(request.uri().path(), own)
     } else if !seated {
         problem(Detail::new("busy", "superd has too many connections").hint("try again"))
-    } else if own {
-        to_response(reply(link, request).await)
     } else {
-        classic::answer(link, request).await
+        let answer = async {
+            if own { to_response(reply(link, request).await) } else { classic::answer(link, request).await }
+        };
+        tokio::select! {
+            biased;
+            response = answer => response,
+            () = out_of_patience(link.course.clone()) => told(replaced(), own),
+        }
     };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let status = response.status();
     if !bodyless && (status.is_client_error() || status.is_server_error()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if response.body().size_hint().lower() >= LARGE {
+        link.shared.large.store(true, Ordering::Relaxed);
     }
     response.map(|answer| Sent { answer, _turn: turn })
 }
@@ -169,11 +233,15 @@ fn refused(path: &str, own: bool) -> Response<Answer> {
     let status = status.filter(StatusCode::is_client_error).or(status.filter(StatusCode::is_server_error));
     let status = status.unwrap_or(StatusCode::BAD_REQUEST);
     let detail = Detail::new("ambiguous", "the request's head is malformed, ambiguous or too large");
-    let mut response =
-        if own { to_response(Reply::Problem(detail)) } else { classic::refusal(status, Some(detail)) };
+    let mut response = told(detail, own);
     *response.status_mut() = status;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// A problem as our own clients or Supervisor's read it.
+fn told(detail: Detail, own: bool) -> Response<Answer> {
+    if own { to_response(Reply::Problem(detail)) } else { classic::refusal(detail.status(), Some(detail)) }
 }
 
 async fn reply(link: &Arc<Link>, request: Request<Incoming>) -> Reply {

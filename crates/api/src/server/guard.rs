@@ -4,6 +4,7 @@
 //! Meanwhile the client is listened to, up to one head's bytes ahead, so that its end is noticed while an
 //! answer is under way.
 
+use super::handover::{Course, Watch};
 use super::seats::Seat;
 use super::strict::{HEAD_BYTES, Seen, inspect};
 use std::future::{Future, Pending, pending};
@@ -19,6 +20,9 @@ use tokio::time::{Timeout, timeout};
 /// Who sends it himself refuses himself.
 pub(super) const REFUSED: &str = "REFUSED";
 
+/// A request up to this size, whose body is still on its way, can be given to the next daemon.
+const KEPT: usize = 8 * 1024;
+
 /// What one read asks of the socket.
 const PIECE: usize = 4096;
 
@@ -26,11 +30,15 @@ pub(super) struct Guarded<S> {
     stream: S,
     seat: Arc<Seat>,
     head_time: Duration,
+    course: Watch,
     /// Bytes that came and were not handed over.
     pending: Vec<u8>,
     /// So many of them may be.
     good: usize,
     place: Place,
+    /// What was handed over of a request whose body was not there at once, and how long all of it is; 0 when
+    /// it is not kept.
+    given: (Vec<u8>, usize),
     /// The client sends nothing more. It may still read: what it asked is answered.
     ended: bool,
     /// Runs while a part of a head is there.
@@ -46,16 +54,45 @@ enum Place {
 }
 
 impl<S: AsyncRead + Unpin> Guarded<S> {
-    pub(super) fn new(stream: S, seat: Arc<Seat>, head_time: Duration) -> Guarded<S> {
+    /// `read` comes before what the stream has.
+    pub(super) fn new(
+        stream: S,
+        read: Vec<u8>,
+        seat: Arc<Seat>,
+        head_time: Duration,
+        course: Watch,
+    ) -> Guarded<S> {
         Guarded {
             stream,
             seat,
             head_time,
-            pending: Vec::new(),
+            course,
+            pending: read,
             good: 0,
             place: Place::Head,
+            given: (Vec::new(), 0),
             ended: false,
             timer: None,
+        }
+    }
+
+    /// The stream, and all that was read from it and not answered; only sound when the seat says that the
+    /// connection can go.
+    pub(super) fn into_parts(self) -> (S, Vec<u8>) {
+        (self.stream, [self.given.0, self.pending].concat())
+    }
+
+    /// These bytes of a request went to the parser.
+    fn keep(&mut self, bytes: &[u8]) {
+        let (given, whole) = &mut self.given;
+        if *whole == 0 {
+            return;
+        }
+        given.extend_from_slice(bytes);
+        if given.len() >= *whole {
+            // All of it is there: from now on something may be done about it.
+            self.given = (Vec::new(), 0);
+            self.seat.keep(false);
         }
     }
 
@@ -71,8 +108,10 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
     /// Hands over what may be.
     fn hand_over(&mut self, out: &mut ReadBuf<'_>) {
         let n = self.good.min(out.remaining());
-        out.put_slice(self.pending.get(..n).unwrap_or_default());
-        self.pending.drain(..n);
+        let rest = self.pending.split_off(n);
+        let bytes = std::mem::replace(&mut self.pending, rest);
+        out.put_slice(&bytes);
+        self.keep(&bytes);
         self.good -= n;
         if self.pending.is_empty() {
             // An idle connection holds no buffer.
@@ -126,6 +165,10 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
                 self.pending.drain(..skip);
                 self.good = head - skip;
                 self.place = Place::Body(body);
+                let whole = usize::try_from(body).unwrap_or(KEPT).saturating_add(self.good);
+                let kept = whole > self.pending.len() && whole <= KEPT;
+                self.given.1 = if kept { whole } else { 0 };
+                self.seat.keep(kept);
             }
             Seen::Refused(status) => {
                 let stand_in = format!("{REFUSED} /{status} HTTP/1.1\r\nconnection: close\r\n\r\n");
@@ -153,6 +196,7 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
         let mut part = ReadBuf::new(out.initialize_unfilled_to(most));
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
         let filled = part.filled().len();
+        self.keep(part.filled());
         out.advance(filled);
         self.place = Place::Body(left - filled as u64);
         Poll::Ready(Ok(()))
@@ -175,8 +219,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                     this.place = Place::Body(left - this.good as u64);
                 }
                 Place::Head => {
-                    if let Some(drains) = this.seat.at_work(cx) {
-                        return this.listen(cx, drains);
+                    let leaves = matches!(*this.course.borrow(), Course::HandOver(_));
+                    match this.seat.at_work(cx) {
+                        // What comes now is for the next daemon. Who waits for the end of the answer looks
+                        // again then.
+                        Some(false) if leaves => return Poll::Pending,
+                        Some(drains) => return this.listen(cx, drains),
+                        None if leaves => {
+                            this.seat.rest();
+                            return Poll::Pending;
+                        }
+                        None => {}
                     }
                     if !ready!(this.next_head(cx))? {
                         return Poll::Ready(Ok(()));
@@ -195,7 +248,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.seat.flush();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

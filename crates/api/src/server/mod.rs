@@ -8,6 +8,8 @@ mod body;
 mod classic;
 mod connection;
 mod guard;
+mod handover;
+mod history;
 mod route;
 mod seats;
 mod status;
@@ -17,13 +19,14 @@ use crate::door::Door;
 use crate::rpc::{MAX_BODY, RpcState};
 use body::Bodies;
 use connection::Link;
+use handover::Course;
+pub use handover::Handed;
 use seats::{Seat, Seats};
 pub(crate) use status::sorted;
 use std::collections::BTreeMap;
-use std::future::pending;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -48,6 +51,8 @@ pub struct Setup {
     pub own_uid: u32,
     /// The name of a user id, for the log.
     pub user_name: fn(u32) -> Option<String>,
+    /// Called when the last connection has ended and large answers were given.
+    pub rest: fn(),
     /// Limits.
     pub limits: Limits,
 }
@@ -110,14 +115,18 @@ struct Shared {
     rpc: RpcState,
     /// Bytes of large answers under way.
     heavy: Arc<AtomicUsize>,
+    /// A large answer was given, and somebody was connected ever since.
+    large: AtomicBool,
     accepted: AtomicU64,
     refused: AtomicU64,
+    /// Connections that were given up for the next daemon.
+    handed: Mutex<Vec<Handed>>,
 }
 
-/// A door in use. Its rules can be replaced; `stop` turns true when it is closed.
+/// A door in use. Its rules can be replaced.
 struct Open {
     door: watch::Sender<Arc<Door>>,
-    stop: watch::Sender<bool>,
+    course: watch::Sender<Course>,
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -147,8 +156,10 @@ pub fn serve(inside: Arc<dyn Inside>, doors: Vec<(Door, Listener)>, setup: Setup
             status: status::Cache::default(),
             rpc: RpcState::default(),
             heavy: Arc::default(),
+            large: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            handed: Mutex::default(),
         }),
         runtime: runtime.handle().clone(),
         doors: Mutex::default(),
@@ -190,13 +201,13 @@ impl Handle {
         };
         let open = Arc::new(Open {
             door: watch::Sender::new(Arc::new(door)),
-            stop: watch::Sender::new(false),
+            course: watch::Sender::new(Course::Serve),
             task: Mutex::default(),
         });
         let task = self.runtime.spawn(accept(self.shared.clone(), open.clone(), watched));
         *lock(&open.task) = Some(task);
         if let Some(old) = lock(&self.doors).insert(name, open) {
-            old.stop.send_replace(true);
+            old.course.send_replace(Course::End);
         }
         Ok(())
     }
@@ -217,7 +228,7 @@ impl Handle {
     /// address can be bound again. False when there is no such door.
     pub async fn remove(&self, name: &str) -> bool {
         let Some(open) = lock(&self.doors).remove(name) else { return false };
-        open.stop.send_replace(true);
+        open.course.send_replace(Course::End);
         let task = lock(&open.task).take();
         if let Some(task) = task {
             // It can only fail by the runtime's end, which closes the socket too.
@@ -245,7 +256,7 @@ impl Handle {
     /// Begins to stop: no new connections; open requests have [`Limits::grace`] to end.
     pub fn stop(&self) {
         for open in lock(&self.doors).values() {
-            open.stop.send_replace(true);
+            open.course.send_replace(Course::End);
         }
         lock(&self.end).take();
     }
@@ -295,24 +306,24 @@ impl Watched {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 async fn accept(shared: Arc<Shared>, open: Arc<Open>, listener: Watched) {
-    let mut stop = open.stop.subscribe();
+    let mut course = open.course.subscribe();
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stop.wait_for(|s| *s) => return,
+            _ = handover::turned(&mut course) => return,
             accepted = listener.accept() => accepted,
         };
         let Ok(conn) = accepted else {
             // Perhaps no descriptor is left; an idle connection can do without its own.
             drop(shared.seats.evict());
-            let _ = tokio::time::timeout(ACCEPT_PAUSE, pending::<()>()).await;
+            let _ = tokio::time::timeout(ACCEPT_PAUSE, handover::turned(&mut course)).await;
             continue;
         };
         match shared.seats.sit() {
             Some(seat) => {
                 shared.accepted.fetch_add(1, Ordering::Relaxed);
                 let (shared, open) = (shared.clone(), open.clone());
-                tokio::spawn(async move { run(&shared, &open, seat, conn).await });
+                tokio::spawn(async move { run(&shared, &open, seat, conn, Vec::new()).await });
             }
             None => {
                 shared.refused.fetch_add(1, Ordering::Relaxed);
@@ -326,16 +337,31 @@ async fn accept(shared: Arc<Shared>, open: Arc<Open>, listener: Watched) {
     }
 }
 
-async fn run(shared: &Arc<Shared>, open: &Open, seat: Arc<Seat>, conn: Conn) {
+/// `read` is what another daemon read from it.
+async fn run(shared: &Arc<Shared>, open: &Open, seat: Arc<Seat>, conn: Conn, read: Vec<u8>) {
     match conn {
         Conn::Unix(stream) => {
             let uid = stream.peer_cred().ok().map(|c| c.uid());
-            connection::run(Link::unix(shared.clone(), open, seat, uid), stream).await;
+            connection::run(Link::unix(shared.clone(), open, seat, uid), stream, read).await;
         }
         Conn::Tcp(stream, peer) => {
             let local: Option<IpAddr> = stream.local_addr().ok().map(|a| a.ip());
             let _ = stream.set_nodelay(true);
-            connection::run(Link::tcp(shared.clone(), open, seat, local, peer), stream).await;
+            connection::run(Link::tcp(shared.clone(), open, seat, local, peer), stream, read).await;
+        }
+    }
+    shared.rest();
+}
+
+impl Shared {
+    /// After the last connection: large answers that are kept for the next question, and the memory that they
+    /// took, are given back.
+    fn rest(&self) {
+        let alone = self.seats.available() == self.setup.limits.connections;
+        if alone && self.large.swap(false, Ordering::Relaxed) {
+            self.status.forget();
+            self.rpc.forget();
+            (self.setup.rest)();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Paths and queries, parsed completely before anything is done.
 
+use super::history::Wanted;
 use crate::problem::Detail;
 use crate::wire::{percent_decode, query_pairs};
 use hyper::{Method, Uri};
@@ -18,6 +19,10 @@ pub(super) enum Route {
     Program(String),
     /// `GET /api/v1/programs/NAME/logs`
     Logs(LogRequest),
+    /// `GET /api/v1/history`, `GET /api/v1/programs/NAME/history`
+    History(Wanted),
+    /// `GET /api/v1/programs/NAME/why`
+    Why(String),
     /// `GET /api/v1/status`
     Status {
         /// Without what is empty, and without what a table does not show.
@@ -36,6 +41,8 @@ pub(super) enum Route {
         /// Only say what would be done.
         dry_run: bool,
     },
+    /// `POST /api/v1/upgrade`
+    Upgrade,
     /// `POST /api/v1/shutdown`
     Shutdown,
 }
@@ -82,11 +89,15 @@ fn place(uri: &Uri) -> Result<Place, Detail> {
         ["programs"] => Place::Both(Route::Programs, Route::Add),
         ["status"] => Place::Read(Route::Status { brief: query.flag("brief")?.unwrap_or(false) }),
         ["version"] => Place::Read(Route::Version),
+        ["history"] => Place::Read(Route::History(history(None, &mut query)?)),
         ["orders"] => Place::Write(Route::Orders),
         ["reload"] => Place::Write(Route::Reload { dry_run: query.flag("dry_run")?.unwrap_or(false) }),
         ["shutdown"] => Place::Write(Route::Shutdown),
+        ["upgrade"] => Place::Write(Route::Upgrade),
         ["programs", name] if !name.is_empty() => Place::Read(Route::Program((*name).into())),
         ["programs", name, "logs"] => Place::Read(Route::Logs(logs(name, &mut query)?)),
+        ["programs", name, "history"] => Place::Read(Route::History(history(Some(name), &mut query)?)),
+        ["programs", name, "why"] => Place::Read(Route::Why((*name).into())),
         ["programs", name, verb] => {
             let verb = verb_of(verb, &mut query)?.ok_or_else(nothing)?;
             Place::Write(Route::Order(order(name, verb, &mut query)?))
@@ -119,6 +130,10 @@ fn order(name: &str, verb: Verb, query: &mut Query) -> Result<Order, Detail> {
     let wait = query.flag("wait")?.unwrap_or(true);
     let timeout_ms = query.number("timeout")?.map(|s| s.saturating_mul(1000));
     Ok(Order { verb, names: vec![name.into()], wait, timeout_ms, rules: Rules::Supers })
+}
+
+fn history(name: Option<&str>, query: &mut Query) -> Result<Wanted, Detail> {
+    Ok(Wanted::new(name, query.number("limit")?, query.number("since")?))
 }
 
 fn logs(name: &str, query: &mut Query) -> Result<LogRequest, Detail> {
@@ -221,6 +236,11 @@ mod tests {
             (Method::GET, "/api/v1/programs/web/start"),
             (Method::POST, "/api/v1/reload?dry_run=1"),
             (Method::POST, "/api/v1/reload?dryrun=1"),
+            (Method::GET, "/api/v1/history?limit=5&since=1795263725"),
+            (Method::GET, "/api/v1/programs/g:web/history"),
+            (Method::GET, "/api/v1/programs/g:web/history?since=yesterday"),
+            (Method::POST, "/api/v1/programs/g:web/why"),
+            (Method::GET, "/api/v1/programs/g:web/why"),
             (Method::GET, "/api/v1/programs/%ff"),
             (Method::GET, "/"),
         ];
@@ -265,6 +285,16 @@ mod tests {
           Reload { dry_run: true }
         POST /api/v1/reload?dryrun=1
           bad-request: "dryrun" means nothing here
+        GET /api/v1/history?limit=5&since=1795263725
+          History(Wanted { name: None, limit: 5, since: Some(Wall(1795263725000)) })
+        GET /api/v1/programs/g:web/history
+          History(Wanted { name: Some("g:web"), limit: 200, since: None })
+        GET /api/v1/programs/g:web/history?since=yesterday
+          bad-request: since is a whole number, not "yesterday"
+        POST /api/v1/programs/g:web/why
+          wrong-method: POST cannot be used here (GET, HEAD)
+        GET /api/v1/programs/g:web/why
+          Why("g:web")
         GET /api/v1/programs/%ff
           bad-request: the path has a malformed % escape
         GET /

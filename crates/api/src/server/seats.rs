@@ -27,7 +27,17 @@ impl Seats {
         let permit = self.free.clone().try_acquire_owned().ok().or_else(|| self.evict())?;
         let out = Arc::new(Notify::new());
         let place = Place::Idle(self.park(permit, &out));
-        let state = State { place, at_work: false, drains: false, reader: None };
+        let state = State {
+            place,
+            at_work: false,
+            drains: false,
+            drained: false,
+            rests: false,
+            flushed: true,
+            reads: false,
+            kept: false,
+            reader: None,
+        };
         Some(Arc::new(Seat { seats: self.clone(), out, state: Mutex::new(state) }))
     }
 
@@ -42,6 +52,12 @@ impl Seats {
     /// How many gave their seats so far.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when nobody is seated.
+    pub(super) async fn all_free(&self, seats: usize) {
+        let all = u32::try_from(seats).unwrap_or(u32::MAX);
+        drop(self.free.acquire_many(all).await);
     }
 
     /// Seats that are not taken.
@@ -69,6 +85,16 @@ struct State {
     at_work: bool,
     /// What comes in is thrown away: the answer never ends.
     drains: bool,
+    /// Something was thrown away, perhaps a request.
+    drained: bool,
+    /// The parser asked for a request that is left to the next daemon.
+    rests: bool,
+    /// All that was answered is in the socket.
+    flushed: bool,
+    /// The request under way waits for the rest of its body; nothing was done about it.
+    reads: bool,
+    /// All of it that was read can be given to another daemon.
+    kept: bool,
     /// Waits for the end of the answer.
     reader: Option<Waker>,
 }
@@ -89,7 +115,44 @@ impl Seat {
 
     /// A request's head goes to the parser.
     pub(super) fn begin(&self) {
-        lock(&self.state).at_work = true;
+        let mut state = lock(&self.state);
+        state.at_work = true;
+        state.rests = false;
+        state.flushed = false;
+    }
+
+    /// The next request will not be read.
+    pub(super) fn rest(&self) {
+        lock(&self.state).rests = true;
+    }
+
+    /// All that was written went out.
+    pub(super) fn flush(&self) {
+        let mut state = lock(&self.state);
+        state.flushed |= !state.at_work;
+    }
+
+    /// Whether what was read of the request under way can be given to another daemon.
+    pub(super) fn keep(&self, kept: bool) {
+        lock(&self.state).kept = kept;
+    }
+
+    /// The request's body is waited for, until this is dropped.
+    pub(super) fn read(&self) -> Reading<'_> {
+        lock(&self.state).reads = true;
+        Reading(self)
+    }
+
+    pub(super) fn show(&self) -> String { let s = lock(&self.state); format!("work {} rests {} flushed {} reads {} kept {}", s.at_work, s.rests, s.flushed, s.reads, s.kept) }
+    /// Whether the connection can be given to another daemon now.
+    pub(super) fn can_go(&self) -> bool {
+        let state = lock(&self.state);
+        if state.at_work { state.reads && state.kept } else { state.rests && state.flushed }
+    }
+
+    /// Whether an answer without an end was given, so that nothing may follow it.
+    pub(super) fn drained(&self) -> bool {
+        lock(&self.state).drained
     }
 
     /// The request is sound and will be answered; false when the seat was lost before.
@@ -110,6 +173,7 @@ impl Seat {
     pub(super) fn drain(&self) {
         let mut state = lock(&self.state);
         state.drains = true;
+        state.drained = true;
         wake(state.reader.take());
     }
 
@@ -148,6 +212,15 @@ impl Drop for Seat {
         if let Place::Idle(number) = lock(&self.state).place {
             lock(&self.seats.idle).remove(&number);
         }
+    }
+}
+
+/// A body on its way; see [`Seat::read`].
+pub(super) struct Reading<'a>(&'a Seat);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).reads = false;
     }
 }
 

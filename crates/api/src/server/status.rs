@@ -34,6 +34,14 @@ struct Key {
 }
 
 impl Cache {
+    /// Lets the large answers go; the brief one is small.
+    pub(super) fn forget(&self) {
+        let mut kept = lock(&self.0);
+        kept.programs = None;
+        let [whole, _brief] = &mut kept.status;
+        *whole = None;
+    }
+
     /// All units.
     pub(super) fn programs(&self, inside: &dyn Inside) -> Bytes {
         let (snapshot, now) = (inside.snapshot(), inside.now());

@@ -10,6 +10,7 @@ use supers_core::control::{
     Refusal, Row, Rows, Status, Verb,
 };
 use supers_core::exit::Exit;
+use supers_core::history::{Entry, Page, Query};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::inside::{Cut, GroupDone, Inside, LogFault, LogOf, Piece, Reread, StdinDone, Unrunnable};
 use supers_core::proc::{Cause, State};
@@ -38,6 +39,8 @@ pub struct Fake {
     /// Names that cannot be started.
     pub unrunnable: Mutex<BTreeMap<String, Unrunnable>>,
     pub calls: Mutex<Vec<String>>,
+    /// What happened, oldest first.
+    pub history: Mutex<Vec<Entry>>,
     /// Every order is refused with this.
     pub refuse: Mutex<Option<Refusal>>,
     /// Of the snapshot; answers are kept within one.
@@ -73,6 +76,7 @@ impl Default for Fake {
             files: Mutex::default(),
             unrunnable: Mutex::default(),
             calls: Mutex::default(),
+            history: Mutex::default(),
             refuse: Mutex::default(),
             turn: AtomicU64::new(1),
         }
@@ -356,6 +360,13 @@ impl Inside for Fake {
             let feed = self.logs.lock().unwrap().pop_front();
             Ok(Box::new(FeedLog(feed.unwrap_or_else(|| mpsc::channel(1).1))) as Box<dyn LogFlow>)
         })
+    }
+
+    fn history(&self, query: Query) -> Answer<'_, Page> {
+        let mut entries = self.history.lock().unwrap().clone();
+        entries.retain(|e| query.wants(e));
+        entries.drain(..entries.len().saturating_sub(query.limit));
+        done(Page { entries, ..Page::default() })
     }
 
     fn restart(&self, caller: Caller) -> Answer<'_, ()> {

@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod client;
+mod cuts;
 mod fake;
+mod handover;
+mod history;
 mod load;
 mod pages;
 mod requests;

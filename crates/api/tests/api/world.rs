@@ -47,8 +47,12 @@ impl World {
         let tcp = tcp_socket.local_addr().unwrap();
         let fake = Arc::new(Fake::default());
         let listeners = vec![(unix_door, Listener::Unix(unix_socket)), (tcp_door, Listener::Tcp(tcp_socket))];
-        let setup =
-            Setup { own_uid: own_uid(dir.path()), user_name: |uid| Some(format!("user{uid}")), limits };
+        let setup = Setup {
+            own_uid: own_uid(dir.path()),
+            user_name: |uid| Some(format!("user{uid}")),
+            rest: || {},
+            limits,
+        };
         let handle = serve(fake.clone(), listeners, setup).unwrap();
         World { fake, handle, unix, tcp, dir }
     }

@@ -137,7 +137,7 @@ fn all_processes_and_the_cache() {
 fn the_last_parse() {
     let mut full = Spec::new("full");
     full.group = "g".into();
-    full.exec = vec![supers_core::spec::Command::from_words(["/bin/x", "-a"])];
+    full.exec = vec![supers_core::spec::Command::from_words(["/bin/x", "-a"])].into();
     full.autostart = false;
     full.priority = 7;
     full.group_priority = 8;
@@ -146,7 +146,8 @@ fn the_last_parse() {
     full.stop.signals = vec![Signal::HUP];
     full.stop.kill_group = true;
     let directory = Directory { path: "/srv".into(), optional: false };
-    full.context = Context { user: Some("www".into()), directory: Some(directory), ..Context::default() };
+    full.context =
+        Context { user: Some("www".into()), directory: Some(directory), ..Context::default() }.into();
     full.server_url = Some("http://here".into());
     let auto = || Target::Auto { dir: "/tmp".into(), identifier: "i".into() };
     full.output.stdout =

@@ -3,13 +3,14 @@
 use super::ancestor;
 use super::args::Args;
 use super::guard::Guard;
-use super::listen::{self, Doors};
+use super::launch;
+use super::listen::{self, Doors, Shelf};
 use super::rebind::Rebinder;
 use super::{EXIT_USAGE, complain, speaks_as_ancestor};
 use crate::world::World;
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -19,15 +20,25 @@ use supers_config::{Choice, Loaded, Personality, Settings, Severity};
 use supers_core::spec::Resource;
 use supers_core::time::Wall;
 use supers_engine::environ::Daemon as ChildEnv;
-use supers_engine::family::Family;
+use supers_engine::contain::Contain;
+use supers_engine::family::{Family, Inheritance};
 use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, LogsConfig, SyslogConfig};
-use supers_engine::{Ended, Engine, FileLimits, Hup, Identity, Notices, Setup, clock};
-use supers_os::{process, users};
+use supers_engine::webhook::{Sender, Webhooks};
+use supers_engine::{
+    Ended, Engine, FileLimits, Found, Hup, Identity, Notices, Setup, Store, Wishes, clock,
+};
+use supers_keeper::handover::Legacy;
+use supers_os::keeper_proto::Key;
+use supers_os::{memory, process, users};
 use tokio::sync::watch;
 
 /// Default of `minfds`.
 const LEAST_FILES: u64 = 1024;
+/// The limit of open files before it was raised: what a keeper that this process becomes gives on.
+static SOFT_FILES: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+/// Where the keeper puts the lock of the configuration.
+const LOCK_PLACE: RawFd = 4;
 /// Default of `minprocs`.
 const LEAST_PROCESSES: u64 = 200;
 
@@ -45,10 +56,25 @@ pub(super) fn test(world: &World, places: &Places) -> i32 {
     if bad { EXIT_USAGE } else { 0 }
 }
 
+/// `superd --check-state FOLDER`: whether this program can go on with the state in that runtime folder. Asked by
+/// the daemon before an upgrade.
+pub(super) fn check_state(runtime: &Path) -> i32 {
+    match Store::check(runtime, &boot_id()) {
+        Ok(()) => {
+            let _ = writeln!(io::stdout(), "{}{}", supers_engine::upgrade::CAN_GO_ON, env!("CARGO_PKG_VERSION"));
+            0
+        }
+        Err(why) => {
+            complain(&why);
+            1
+        }
+    }
+}
+
 /// The daemon below a keeper.
 pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
     let _ = process::set_comm("superd");
-    let family = match Family::under_keeper() {
+    let mut family = match Family::under_keeper() {
         Ok(family) => family,
         Err(e) => {
             complain(&format!("cannot speak to the keeper: {}", supers_os::error_text(&e)));
@@ -64,6 +90,15 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
                     farewell.say(code);
                     return code;
                 }
+                // Its last word would be the keeper's too: this one is a crash, and tried again.
+                Last::Failed(code) => return code,
+                // The keeper knows what comes next.
+                Last::Replaced => return 0,
+                Last::Keeper(legacy) => {
+                    let e = supers_keeper::handover::become_keeper(*legacy);
+                    complain(&format!("cannot take the keeper's place: {}", supers_os::error_text(&e)));
+                    return 1;
+                }
                 Last::Again if farewell.again() => return 0,
                 // The keeper is gone: there is nobody who could start us anew.
                 Last::Again => return 1,
@@ -71,11 +106,19 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
         }
         Err(e) => {
             complain(&e.to_string());
+            if family.inherit().is_ok_and(|mut left| is_entrusted(left.held.take(Key::RECORDS).as_ref(), &left)) {
+                return EXIT_USAGE;
+            }
             EXIT_USAGE
         }
     };
     family.farewell().say(code);
     code
+}
+
+/// Whether a daemon before this one left something: who cannot start then must not be the last one.
+fn is_entrusted(records: Option<&OwnedFd>, left: &Inheritance) -> bool {
+    records.is_some() || !left.living.is_empty()
 }
 
 /// The daemon without a keeper. To begin anew it executes itself: a fresh process with the same pid. The
@@ -89,7 +132,9 @@ pub(super) fn alone(args: &Args, world: World, places: Places, _lock: OwnedFd) -
         }
     };
     match last {
-        Last::Code(code) => code,
+        Last::Code(code) | Last::Failed(code) => code,
+        // Both need a keeper.
+        Last::Replaced | Last::Keeper(_) => 1,
         Last::Again => {
             let mut argv = std::env::args_os();
             let mut command = std::process::Command::new("/proc/self/exe");
@@ -105,21 +150,63 @@ pub(super) fn alone(args: &Args, world: World, places: Places, _lock: OwnedFd) -
 enum Last {
     /// For good, with this exit code.
     Code(i32),
+    /// It cannot go on with what another daemon left; the keeper tries again (or goes back to the program of
+    /// before), and what runs goes on.
+    Failed(i32),
     /// A fresh daemon is to take over.
     Again,
+    /// Another program takes over; the keeper has it.
+    Replaced,
+    /// The keeper is gone: this process becomes one.
+    Keeper(Box<Legacy>),
 }
 
-fn run(args: &Args, world: World, places: Places, family: Family) -> Last {
-    match prepare_and_run(args, world, &places, family) {
+/// What is left to the keeper that this process becomes.
+fn legacy(places: &Places, held: Vec<(u64, OwnedFd)>, starts: u32) -> io::Result<Legacy> {
+    let words: Vec<_> = std::env::args_os().collect();
+    let (argv, env) = launch::keeper_words(&words);
+    Ok(Legacy {
+        held,
+        lock: process::adopt_fd(LOCK_PLACE)?,
+        last_words: launch::last_words(places),
+        starts,
+        soft_files: SOFT_FILES.get().copied(),
+        argv,
+        env,
+    })
+}
+
+fn run(args: &Args, world: World, places: Places, mut family: Family) -> Last {
+    let starts = family.starts();
+    memory::keep_little();
+    let mut inheritance = match family.inherit() {
+        Ok(inheritance) => inheritance,
+        Err(e) => {
+            complain(&format!("the keeper does not hand over: {}", supers_os::error_text(&e)));
+            return Last::Failed(1);
+        }
+    };
+    let records = inheritance.held.take(Key::RECORDS);
+    let entrusted = is_entrusted(records.as_ref(), &inheritance);
+    let failed = |code| if entrusted { Last::Failed(code) } else { Last::Code(code) };
+    match prepare_and_run(args, world, &places, family, (inheritance, records)) {
         Ok(Ended::ForGood) => Last::Code(0),
         Ok(Ended::Again) => Last::Again,
+        Ok(Ended::Upgrade(_)) => Last::Replaced,
+        Ok(Ended::Orphaned(held)) => match legacy(&places, held, starts) {
+            Ok(legacy) => Last::Keeper(Box::new(legacy)),
+            Err(e) => {
+                complain(&format!("cannot take the keeper's place: {}", supers_os::error_text(&e)));
+                Last::Code(1)
+            }
+        },
         Ok(Ended::Refused(text)) => {
             complain(&text);
-            Last::Code(1)
+            failed(1)
         }
         Err(stop) => {
             complain(&stop.text);
-            Last::Code(stop.code)
+            failed(stop.code)
         }
     }
 }
@@ -140,9 +227,32 @@ impl Stop {
     }
 }
 
-fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -> Result<Ended, Stop> {
+/// The boot of this machine; tests simulate another one.
+fn boot_id() -> String {
+    let given = if cfg!(debug_assertions) { std::env::var("SUPERS_BOOT_ID").ok() } else { None };
+    given.or_else(|| process::boot_id().ok()).unwrap_or_default()
+}
+
+fn prepare_and_run(
+    args: &Args,
+    world: World,
+    places: &Places,
+    family: Family,
+    (mut inheritance, records): (Inheritance, Option<OwnedFd>),
+) -> Result<Ended, Stop> {
     let log_dir = log_dir(places, true);
-    let initial = world.load(&places.choice, &log_dir);
+    let keeper = if family.starts() > 0 { family.pid() } else { 0 };
+    let (store, found) = Store::open(&places.runtime, records, family.holder(), keeper, &boot_id());
+    let (mut estate, damage) = match found {
+        Found::Estate(estate) => (Some(estate), None),
+        Found::Nothing => (None, None),
+        Found::Damage(why) => (None, Some(why)),
+    };
+    let adopted = estate.is_some();
+    let initial = match &mut estate {
+        Some(estate) => std::mem::take(&mut estate.loaded),
+        None => world.load(&places.choice, &log_dir),
+    };
     let settings = initial.config.settings.clone();
     // Called by the ancestor's name, it says what that would say and nothing else.
     let ancestor = speaks_as_ancestor();
@@ -160,10 +270,13 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     let mut done = ancestor::Done { became: become_user(&settings, places)?, ..ancestor::Done::default() };
     let files = raise_limits(&settings, &mut done)?;
     let main_log = main_log(args, &settings, places, &world.cwd, &log_dir)?;
-    if ancestor {
+    if ancestor && !adopted {
         ancestor::log_start(&main_log, clock::now().wall, &initial, &done);
     }
-    let doors = listen::open(&settings, places).map_err(Stop::usage)?;
+    let holder = family.holder();
+    let shelf = Shelf { holder: holder.clone(), held: std::mem::take(&mut inheritance.held) };
+    let mut doors = listen::open(&settings, places, shelf).map_err(Stop::usage)?;
+    inheritance.held = std::mem::take(&mut doors.shelf.held);
     let reset_oom = process::oom_score_adj().unwrap_or(0) != 0;
     let pid = family.pid();
     let identity = Identity {
@@ -181,11 +294,17 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     let (stdout, stderr) = own_output(args.daemon)?;
     let logs_config = LogsConfig {
         main: Some(main_log.clone()),
+        adopt: adopted,
         ..LogsConfig::new(places.runtime.clone(), stdout, stderr)
     };
     let logs = logs::start(logs_config).map_err(|e| Stop::io("cannot start the log pump", &e))?;
-    clean_auto_logs(&settings);
     let now = clock::now();
+    if let Some(why) = damage {
+        main_log.log(Level::Error, now.wall, &format!("the records of the daemon before are of no use: {why}"));
+    }
+    if !adopted {
+        clean_auto_logs(&settings);
+    }
     if !ancestor {
         main_log.log(Level::Info, now.wall, &places.why);
         log_reading(&main_log, now.wall, &initial);
@@ -193,12 +312,12 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
     for notice in &doors.notices {
         main_log.log(Level::Warn, now.wall, notice);
     }
-    if ancestor {
+    if ancestor && !adopted {
         ancestor::log_servers(&main_log, now.wall, &settings);
     }
     let (pid_files, written) = write_pid_files(&settings, places, &world.cwd, pid, &main_log);
     // The ancestor says it only then.
-    if written || !ancestor {
+    if (written || !ancestor) && !adopted {
         main_log.log(Level::Info, now.wall, &format!("supervisord started with pid {pid}"));
     }
     if args.daemon {
@@ -210,6 +329,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         pid,
         pid_files,
         notices: notices.clone(),
+        holder: holder.clone(),
     };
     let (settings_tx, news) = watch::channel(Arc::new(settings.clone()));
     let rebinder = Rebinder {
@@ -218,6 +338,7 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         places: places.clone(),
         notices: notices.clone(),
         files: Vec::new(),
+        shelf: Shelf::empty(holder),
     };
     let ready_line = ready_line(pid, &initial, places);
     let unit_dir = match &places.choice {
@@ -230,7 +351,32 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         Personality::Supervisord => Hup::Restart,
         Personality::Superd => Hup::Reload,
     };
+    let (wishes, known) = Wishes::open(&places.state);
+    if let Err(e) = known {
+        let text = format!("the operator's wishes of before cannot be read: {}", supers_os::error_text(&e));
+        main_log.log(Level::Error, now.wall, &text);
+    }
+    let allowed = world.personality != Personality::Supervisord;
+    let reaper = (keeper != 0).then_some(supers_os::Pid(keeper));
+    let contain = Contain::detect(&contain_id(places), allowed, reaper);
+    let contain = contain.map_err(|e| Stop::io("cannot start the thread that ends what units leave", &e))?;
+    let said = main_log.clone();
+    let say = Arc::new(move |level: Level, text: &str| said.log(level, clock::now().wall, text));
+    let sender = Sender {
+        host: world.hostname.clone(),
+        config: config_path(places).display().to_string(),
+        lineage: store.lineage().to_owned(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    let webhooks = (Webhooks::start(&places.state, say), sender);
     let setup = Setup {
+        contain,
+        webhooks,
+        wishes,
+        store,
+        runtime: places.runtime.clone(),
+        estate,
+        inheritance,
         family,
         logs,
         main_log,
@@ -245,13 +391,21 @@ fn prepare_and_run(args: &Args, world: World, places: &Places, family: Family) -
         files,
         identity,
         notices,
+        state_dir: places.state.clone(),
     };
     serve(setup, doors, (guard, rebinder), move || {
         if !ancestor {
             let _ = writeln!(io::stdout(), "{ready_line}");
         }
         ready.say();
+        rest();
     })
+}
+
+/// Something large is over, and most of the time nothing happens now.
+fn rest() {
+    memory::give_back();
+    memory::forget_code();
 }
 
 /// Runs the engine on this thread and the doors on theirs, until the shutdown is complete.
@@ -269,11 +423,13 @@ fn serve(
     let Doors { open, mut files, .. } = doors;
     rebinder.files.append(&mut files);
     let pid_files = guard.pid_files.clone();
+    let holder = guard.holder.clone();
     let done = runtime.block_on(async {
         let (engine, handle) = Engine::new(setup).map_err(|e| Stop::io("cannot start the engine", &e))?;
         let api_setup = supers_api::Setup {
             own_uid: process::euid(),
             user_name: |uid| users::lookup_user(&uid.to_string()).ok().map(|u| u.name),
+            rest,
             limits: supers_api::Limits::default(),
         };
         let api = supers_api::serve(Arc::new(handle), open, api_setup);
@@ -286,12 +442,28 @@ fn serve(
         };
         // Open answers are finished, the one to `shutdown` among them.
         api.join();
+        if let Ended::Upgrade(binary) = &ended {
+            holder.upgrade(binary.as_fd()).map_err(|e| Stop::io("the keeper does not take the program", &e))?;
+        }
         Ok(ended)
     });
-    for file in rebinder.files.iter().chain(&pid_files) {
-        let _ = fs::remove_file(file);
+    if !matches!(done, Ok(Ended::Upgrade(_) | Ended::Orphaned(_))) {
+        for file in rebinder.files.iter().chain(&pid_files) {
+            let _ = fs::remove_file(file);
+        }
     }
     done
+}
+
+fn config_path(places: &Places) -> &Path {
+    let (Choice::File(path) | Choice::Dir(path)) = &places.choice;
+    path
+}
+
+/// What the groups of this configuration's units are called: as its runtime folder.
+fn contain_id(places: &Places) -> String {
+    let name = places.runtime.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn ready_line(pid: i32, loaded: &Loaded, places: &Places) -> String {
@@ -361,6 +533,7 @@ fn raise_limits(settings: &Settings, done: &mut ancestor::Done) -> Result<FileLi
     }
     let child =
         process::limit(Resource::Nofile).map_err(|e| Stop::io("cannot read the limit of open files", &e))?;
+    let _ = SOFT_FILES.set(child.0);
     let own = process::raise_nofile_to_hard().unwrap_or(child.0);
     Ok(FileLimits { own, child })
 }

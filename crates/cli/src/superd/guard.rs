@@ -3,7 +3,7 @@
 //! daemon could start beside it. So what is missing is made again, and the status says that it was.
 
 use super::launch::private_folder;
-use super::listen;
+use super::listen::{self, Shelf};
 use rustix::fs::inotify;
 use std::fs;
 use std::future::pending;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use supers_config::Settings;
 use supers_config::places::Places;
 use supers_engine::Notices;
+use supers_engine::held::Holder;
 use supers_os::process;
 use tokio::net::unix::pipe::Receiver;
 
@@ -29,6 +30,7 @@ pub(super) struct Guard {
     /// The pid files, those elsewhere among them.
     pub(super) pid_files: Vec<PathBuf>,
     pub(super) notices: Notices,
+    pub(super) holder: Holder,
 }
 
 impl Guard {
@@ -85,7 +87,7 @@ impl Guard {
             fs::write(path, format!("{}\n", self.pid)).map_err(text)?;
         }
         if !is_there(&self.places.socket)
-            && let Some((door, listener)) = listen::control_door(&self.settings, &self.places)?
+            && let Some((door, listener)) = listen::control_door(&self.settings, &self.places, &mut Shelf::empty(self.holder.clone()))?
         {
             api.add(door, listener).map_err(text)?;
         }

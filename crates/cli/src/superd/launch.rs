@@ -4,12 +4,12 @@ use super::args::Args;
 use super::{EXIT_USAGE, LAUNCH_ENV, complain, daemon};
 use crate::supervisord::words;
 use crate::world::World;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -17,10 +17,13 @@ use std::time::Duration;
 use supers_config::places::{Places, RELATIVE};
 use supers_config::{Choice, Personality, Settings};
 use supers_core::spec::Resource;
-use supers_os::{process, users};
+use supers_keeper::{Setup, handover};
+use supers_os::{keeper_proto, memory, process, users};
 
 /// `argv[0]` of the keeper role.
 pub(super) const KEEPER_NAME: &str = "super-keeper";
+/// Tells the keeper role by which name the launcher was called.
+pub(super) const NAME_ENV: &str = "SUPERS_NAME";
 /// How long a daemon without its keeper may take to stop its programs.
 const DYING: Duration = Duration::from_secs(20);
 /// Somebody else runs this configuration.
@@ -52,7 +55,8 @@ pub(super) fn launch(args: &Args, personality: Personality, argv: &[OsString]) -
         }
         return daemon::alone(args, world, places, lock);
     }
-    let result = if args.daemon && !first { background(argv, &lock) } else { foreground(argv, &lock) };
+    let kept = Kept { lock, last_words: last_words(&places) };
+    let result = if args.daemon && !first { background(argv, &kept) } else { foreground(argv, &kept) };
     result.unwrap_or_else(|e| {
         complain(&format!("cannot start the keeper: {}", supers_os::error_text(&e)));
         1
@@ -96,7 +100,8 @@ pub(super) fn supervisord(args: &Args, mut world: World, argv: &[OsString], prog
     };
     let background_wanted = args.daemon && !settings.nodaemon;
     let argv = decided(args, &places, argv, background_wanted);
-    let result = if background_wanted { background(&argv, &lock) } else { foreground(&argv, &lock) };
+    let kept = Kept { lock, last_words: last_words(&places) };
+    let result = if background_wanted { background(&argv, &kept) } else { foreground(&argv, &kept) };
     result.unwrap_or_else(|e| refuse(&format!("cannot start the keeper: {}", supers_os::error_text(&e))))
 }
 
@@ -208,26 +213,72 @@ fn is_safely_given_away(path: &Path) -> io::Result<bool> {
     Ok(process::euid() == 0 && parent.uid() == 0 && parent.is_dir() && parent.mode() & 0o022 == 0)
 }
 
+/// What the launcher leaves to the keeper.
+struct Kept {
+    lock: OwnedFd,
+    last_words: Option<OwnedFd>,
+}
+
+/// The file in the runtime folder in which the keeper says why there is no daemon; empty when there is one.
+pub(super) const LAST_WORDS: &str = "keeper.log";
+
+/// That file; the keeper can do without.
+pub(super) fn last_words(places: &Places) -> Option<OwnedFd> {
+    let mut options = fs::File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(places.runtime.join(LAST_WORDS)).ok().map(OwnedFd::from)
+}
+
 /// What the keeper will be, as a command.
-fn keeper_command(argv: &[OsString], lock: &OwnedFd, ready: RawFd) -> io::Result<Command> {
-    process::set_inheritable(lock.as_fd(), true)?;
+fn keeper_command(argv: &[OsString], kept: &Kept, ready: RawFd) -> io::Result<Command> {
+    process::set_inheritable(kept.lock.as_fd(), true)?;
+    if let Some(words) = &kept.last_words {
+        process::set_inheritable(words.as_fd(), true)?;
+    }
+    let words = kept.last_words.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     let mut command = Command::new("/proc/self/exe");
     command.arg0(KEEPER_NAME).args(argv.iter().skip(1));
-    command.env(LAUNCH_ENV, format!("{},{ready}", lock.as_raw_fd()));
-    command.env("SUPERS_NAME", argv.first().map(OsString::as_os_str).unwrap_or_default());
+    command.env(LAUNCH_ENV, format!("{},{ready},{words}", kept.lock.as_raw_fd()));
+    command.env(NAME_ENV, argv.first().map(OsString::as_os_str).unwrap_or_default());
     Ok(command)
 }
 
+/// Words and environment with which a daemon of this command line becomes the keeper
+/// ([`supers_keeper::handover::become_keeper`]): what a launcher would give it, but for the descriptors.
+pub(super) fn keeper_words(argv: &[OsString]) -> (Vec<CString>, Vec<CString>) {
+    let words = std::iter::once(OsStr::new(KEEPER_NAME)).chain(argv.iter().skip(1).map(OsString::as_os_str));
+    let mut env = environment(|name| name != keeper_proto::FD_ENV && !is_private(name));
+    let name = argv.first().map(|name| name.as_bytes()).unwrap_or_default();
+    env.extend(CString::new([NAME_ENV.as_bytes(), b"=", name].concat()));
+    env.extend(CString::new(format!("{LAUNCH_ENV}=")));
+    (words.filter_map(c_string).collect(), env)
+}
+
+fn c_string(text: &OsStr) -> Option<CString> {
+    CString::new(text.as_bytes()).ok()
+}
+
+/// Variables that are between launcher and keeper.
+fn is_private(name: &OsStr) -> bool {
+    name == LAUNCH_ENV || name == NAME_ENV || name == handover::handover_env()
+}
+
+/// Our environment, as far as `wanted`.
+fn environment(wanted: impl Fn(&OsStr) -> bool) -> Vec<CString> {
+    let entries = std::env::vars_os().filter(|(name, _)| wanted(name));
+    entries.filter_map(|(k, v)| CString::new([k.as_bytes(), b"=", v.as_bytes()].concat()).ok()).collect()
+}
+
 /// This process becomes the keeper.
-fn foreground(argv: &[OsString], lock: &OwnedFd) -> io::Result<i32> {
-    Err(keeper_command(argv, lock, -1)?.exec())
+fn foreground(argv: &[OsString], kept: &Kept) -> io::Result<i32> {
+    Err(keeper_command(argv, kept, -1)?.exec())
 }
 
 /// The keeper is another process; this one waits until all is ready.
-fn background(argv: &[OsString], lock: &OwnedFd) -> io::Result<i32> {
+fn background(argv: &[OsString], kept: &Kept) -> io::Result<i32> {
     let (mut told, ready) = io::pipe()?;
     process::set_inheritable(ready.as_fd(), true)?;
-    let mut child = keeper_command(argv, lock, ready.as_raw_fd())?.spawn()?;
+    let mut child = keeper_command(argv, kept, ready.as_raw_fd())?.spawn()?;
     drop(ready);
     let mut word = [0u8; 1];
     match told.read(&mut word) {
@@ -237,32 +288,42 @@ fn background(argv: &[OsString], lock: &OwnedFd) -> io::Result<i32> {
     }
 }
 
+/// This process was executed to be the keeper.
+pub(super) fn is_keeper(called: &OsStr) -> bool {
+    let told = |name: &str| std::env::var_os(name).is_some();
+    called == KEEPER_NAME && (told(LAUNCH_ENV) || told(handover::handover_env()))
+}
+
 /// The keeper's role: prepared here, done by the keeper crate.
 pub(super) fn keeper(argv: &[OsString]) -> i32 {
-    let left = std::env::var(LAUNCH_ENV).unwrap_or_default();
-    let mut fds = left.split(',').filter_map(|n| n.parse::<RawFd>().ok());
-    let (Some(lock), Some(ready)) = (fds.next(), fds.next()) else {
-        complain("the launcher left no descriptors");
-        return EXIT_USAGE;
-    };
-    let adopted = process::adopt_fd(lock).and_then(|lock| {
-        let ready = (ready >= 0).then(|| process::adopt_fd(ready)).transpose()?;
-        Ok((lock, ready))
-    });
-    let (lock, ready) = match adopted {
-        Ok(both) => both,
+    let inherited = |it| Setup { inherited: Some(it), ..Setup::default() };
+    let left = match handover::inherit().map_or_else(left_by_launcher, |it| it.map(inherited)) {
+        Ok(left) => left,
         Err(e) => {
-            complain(&format!("the launcher's descriptors are not open: {}", supers_os::error_text(&e)));
+            complain(&format!("cannot take over: {}", supers_os::error_text(&e)));
             return EXIT_USAGE;
         }
     };
-    let name = std::env::var_os("SUPERS_NAME").unwrap_or_else(|| "superd".into());
+    let name = std::env::var_os(NAME_ENV).unwrap_or_else(|| "superd".into());
     let words = std::iter::once(name.as_os_str()).chain(argv.iter().skip(1).map(OsString::as_os_str));
-    let c = |s: &std::ffi::OsStr| CString::new(s.as_bytes()).ok();
-    let daemon_argv: Vec<CString> = words.filter_map(c).collect();
-    let private = |k: &OsString| k == LAUNCH_ENV || k == "SUPERS_NAME";
-    let env = std::env::vars_os().filter(|(k, _)| !private(k));
-    let daemon_env: Vec<CString> =
-        env.filter_map(|(k, v)| CString::new([k.as_bytes(), b"=", v.as_bytes()].concat()).ok()).collect();
-    supers_keeper::run(supers_keeper::Setup { argv: daemon_argv, env: daemon_env, ready, lock: Some(lock) })
+    let daemon_argv = words.filter_map(c_string).collect();
+    let own_argv = argv.iter().filter_map(|word| c_string(word)).collect();
+    // The start is over, and nothing of it is needed again.
+    memory::forget_code();
+    supers_keeper::run(Setup {
+        argv: daemon_argv,
+        env: environment(|name| !is_private(name)),
+        own: (own_argv, environment(|_| true)),
+        ..left
+    })
+}
+
+/// The descriptors that the launcher left open.
+fn left_by_launcher() -> io::Result<Setup> {
+    let left = std::env::var(LAUNCH_ENV).unwrap_or_default();
+    let mut fds = left.split(',').filter_map(|n| n.parse::<RawFd>().ok());
+    let lock = fds.next().ok_or_else(|| io::Error::other("the launcher left no descriptors"))?;
+    let mut next = || fds.next().filter(|fd| *fd >= 0).map(process::adopt_fd).transpose();
+    let (ready, last_words) = (next()?, next()?);
+    Ok(Setup { lock: Some(process::adopt_fd(lock)?), ready, last_words, ..Setup::default() })
 }

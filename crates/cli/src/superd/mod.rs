@@ -65,8 +65,14 @@ impl Name {
 pub fn main(argv: Vec<OsString>) -> i32 {
     let called = argv.first().map(|a| Path::new(a).file_name().unwrap_or(a).to_os_string());
     let called = called.unwrap_or_else(|| "superd".into());
-    if called.as_bytes() == launch::KEEPER_NAME.as_bytes() && std::env::var_os(LAUNCH_ENV).is_some() {
+    if launch::is_keeper(&called) {
         return launch::keeper(&argv);
+    }
+    // Asked by a daemon before it makes way for this program, whatever that is called.
+    if let [_, flag, runtime] = argv.as_slice()
+        && flag == "--check-state"
+    {
+        return daemon::check_state(Path::new(runtime));
     }
     // A name given in front of everything else counts like a link of that name.
     let (name, words) = match leading_name(&argv) {

@@ -1,7 +1,7 @@
 //! After a reload: servers that changed are bound anew, all others keep their sockets and connections. Calls
 //! in flight at a door that closes finish (go-family-contract 13.3).
 
-use super::listen::{self, Doors};
+use super::listen::{self, Doors, Shelf};
 use std::path::PathBuf;
 use std::sync::Arc;
 use supers_config::places::Places;
@@ -20,6 +20,7 @@ pub(super) struct Rebinder {
     pub(super) notices: Notices,
     /// Socket files to remove at the end.
     pub(super) files: Vec<PathBuf>,
+    pub(super) shelf: Shelf,
 }
 
 impl Rebinder {
@@ -41,6 +42,7 @@ impl Rebinder {
             // One that only changes its password keeps its socket; see below.
             if !settings.servers.iter().any(|new| same_place(new, server)) {
                 api.remove(&server.name).await;
+                self.shelf.forget(server);
                 self.forget_file(server);
             }
         }
@@ -51,7 +53,7 @@ impl Rebinder {
             }
         }
         self.servers.clone_from(&settings.servers);
-        if let Err(why) = listen::control_door(settings, &self.places).and_then(|door| match door {
+        if let Err(why) = listen::control_door(settings, &self.places, &mut self.shelf).and_then(|door| match door {
             Some((door, listener)) => api.add(door, listener).map_err(|e| supers_os::error_text(&e)),
             None => Ok(()),
         }) {
@@ -60,7 +62,8 @@ impl Rebinder {
     }
 
     fn open(&mut self, server: &Server, api: &supers_api::Handle) {
-        let mut doors = Doors::default();
+        let shelf = Shelf::empty(self.shelf.holder.clone());
+        let mut doors = Doors { shelf, ..Doors::default() };
         let opened = doors.server(server).and_then(|()| {
             let add = |(door, listener)| api.add(door, listener).map_err(|e| supers_os::error_text(&e));
             doors.open.drain(..).try_for_each(add)

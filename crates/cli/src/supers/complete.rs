@@ -15,7 +15,7 @@ pub(super) struct Complete {
 
 impl Complete {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
-        let mut root = Cli::command();
+        let mut root = <Cli>::command();
         root.build();
         let (done, last) = match self.words.split_last() {
             Some((last, done)) => (done, last.as_str()),
@@ -30,7 +30,7 @@ impl Complete {
             Some("signal") if sentence.rest == 0 => {
                 ["HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2"].map(String::from).to_vec()
             }
-            Some("status" | "start" | "stop" | "restart" | "logs" | "signal" | "pid" | "reload") => {
+            Some("status" | "start" | "stop" | "restart" | "logs" | "why" | "history" | "signal" | "pid" | "reload") => {
                 context.status().await.map(names).unwrap_or_default()
             }
             Some(_) => Vec::new(),

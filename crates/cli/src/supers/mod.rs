@@ -1,6 +1,5 @@
 //! `supers`: the client. One file a subcommand; what they share is here and in [`exit`], `reach` (the
-//! way to the daemon), `rows` (results of orders), `term` (text for terminals) and `around` (the
-//! environment).
+//! way to the daemon), `rows` (results of orders) and `around` (the environment).
 
 mod add;
 mod around;
@@ -10,6 +9,7 @@ mod completion;
 mod convert;
 mod doctor;
 pub mod exit;
+mod history;
 mod interrupt;
 mod logs;
 mod pid;
@@ -22,8 +22,9 @@ mod signal;
 mod start;
 mod status;
 mod stop;
-mod term;
+mod upgrade;
 mod version;
+mod why;
 
 pub use around::Around;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -33,7 +34,7 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
-use supers_api::{Picture, Remote};
+use supers_api::{Picture, Remote, term};
 use supers_core::control::{Caller, Status};
 use term::{Style, Tone};
 
@@ -46,11 +47,11 @@ use term::{Style, Tone};
 /// 130 interrupted (the job goes on). When several apply the one latest in 0 3 1 4 130 7 2 is given.
 #[derive(Parser)]
 #[command(name = "supers", version, disable_help_subcommand = true)]
-struct Cli {
+struct Cli<Commands: Subcommand = Command> {
     #[command(flatten)]
     globals: Globals,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Commands>,
 }
 
 #[derive(Args)]
@@ -129,16 +130,36 @@ enum Command {
     Add(add::Add),
     Reload(reload::Reload),
     Logs(logs::Logs),
+    Why(why::Why),
+    History(history::History),
     Signal(signal::Signal),
     Pid(pid::Pid),
     Check(check::Check),
     Doctor(doctor::Doctor),
     Convert(convert::Convert),
+    Upgrade(upgrade::Upgrade),
     Shutdown(shutdown::Shutdown),
     Version(version::Version),
     Completion(completion::Completion),
     #[command(name = "__complete", hide = true)]
     Complete(complete::Complete),
+}
+
+/// The commonest command alone.
+#[derive(Subcommand)]
+enum Commonest {
+    Status(status::Status),
+}
+
+/// Reads the command line. To set up all commands takes longer than a status itself, so the commonest is tried
+/// first. What it accepts, all commands together accept alike; help and mistakes are left to them.
+fn parse(args: &[OsString]) -> Result<(Globals, Command), clap::Error> {
+    if let Ok(Cli { globals, command }) = Cli::<Commonest>::try_parse_from(args) {
+        let Commonest::Status(status) = command.unwrap_or(Commonest::Status(status::Status::default()));
+        return Ok((globals, Command::Status(status)));
+    }
+    let Cli { globals, command } = Cli::<Command>::try_parse_from(args)?;
+    Ok((globals, command.unwrap_or(Command::Status(status::Status::default()))))
 }
 
 /// Where the command writes.
@@ -227,17 +248,17 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
 
 /// The same with given surroundings.
 pub fn run<'a>(args: impl Iterator<Item = OsString>, around: &'a Around, mut io: Streams<'a>) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let args: Vec<OsString> = args.collect();
+    let (globals, command) = match parse(&args) {
+        Ok(parsed) => parsed,
         Err(e) => return usage(&e, around, &mut io),
     };
-    let colour = match cli.globals.color {
+    let colour = match globals.color {
         When::Always => true,
         When::Never => false,
         When::Auto => around.tty && around.var("NO_COLOR").is_none(),
     };
-    let mut context = Context { globals: cli.globals, around, io, style: Style { colour } };
-    let command = cli.command.unwrap_or(Command::Status(status::Status::default()));
+    let mut context = Context { globals, around, io, style: Style { colour } };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&mut context, &Failure::Io(e)),
@@ -257,11 +278,14 @@ async fn dispatch(context: &mut Context<'_>, command: Command) -> Result<Exit, F
         Command::Add(c) => c.run(context).await,
         Command::Reload(c) => c.run(context).await,
         Command::Logs(c) => c.run(context).await,
+        Command::Why(c) => c.run(context).await,
+        Command::History(c) => c.run(context).await,
         Command::Signal(c) => c.run(context).await,
         Command::Pid(c) => c.run(context).await,
         Command::Check(c) => c.run(context),
         Command::Doctor(c) => c.run(context),
         Command::Convert(c) => c.run(context),
+        Command::Upgrade(c) => c.run(context).await,
         Command::Shutdown(c) => c.run(context).await,
         Command::Version(c) => c.run(context).await,
         Command::Completion(c) => c.run(context),
@@ -317,7 +341,51 @@ fn plural(n: usize, one: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{Cli, Command, Commonest, parse, quoted};
+    use clap::Parser;
+    use std::ffi::OsString;
+
+    /// The shorter way through the command line must lead to the same place.
+    #[test]
+    fn the_commonest_command_is_read_like_all() {
+        let lines = [
+            "supers",
+            "supers status",
+            "supers --json -c start",
+            "supers -s unix:///x status web start --color never",
+            "supers status -- --json",
+            "supers start web",
+            "supers status --no-wait",
+            "supers stat",
+            "supers --help",
+        ];
+        let mut short = 0;
+        for line in lines {
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            short += usize::from(Cli::<Commonest>::try_parse_from(&args).is_ok());
+            let wanted = Cli::<Command>::try_parse_from(&args).map(|cli| (cli.globals, cli.command));
+            match (parse(&args), wanted) {
+                (Ok((globals, Command::Status(status))), Ok((all, command))) => {
+                    assert_eq!(
+                        (globals.json, globals.config, globals.server),
+                        (all.json, all.config, all.server)
+                    );
+                    let names = match command {
+                        None => Vec::new(),
+                        Some(Command::Status(status)) => status.names,
+                        Some(_) => panic!("{line}: not status"),
+                    };
+                    assert_eq!(status.names, names, "{line}");
+                }
+                (Ok((_, command)), Ok((_, all))) => {
+                    assert!(matches!((command, all), (Command::Start(_), Some(Command::Start(_)))), "{line}");
+                }
+                (Err(e), Err(all)) => assert_eq!(e.to_string(), all.to_string()),
+                (one, all) => panic!("{line}: {} and {}", one.is_ok(), all.is_ok()),
+            }
+        }
+        assert_eq!(short, 5);
+    }
 
     #[test]
     fn words_for_a_shell() {

@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::rows::send;
-use super::term::{Cell, Tone, clean, table};
+use super::term::{Table, Tone, clean};
 use super::{Context, caller};
 use clap::Args;
 use std::fmt::Write as _;
@@ -52,13 +52,15 @@ fn text(plan: &PlanView, context: &Context<'_>) -> String {
         ("changed", Tone::Busy, &plan.changed),
         ("removed", Tone::Bad, &plan.removed),
     ];
-    let rows: Vec<Vec<Cell<'_>>> = kinds
-        .into_iter()
-        .flat_map(|(word, tone, items)| items.iter().map(move |item| line(word, tone, item)))
-        .collect();
-    let mut out = table(&rows, context.style);
+    let mut table = Table::new(0, 4);
+    for (word, tone, items) in kinds {
+        for item in items {
+            add_line(&mut table, word, tone, item);
+        }
+    }
+    let mut out = table.paint(context.style);
     let unchanged = plan.unchanged;
-    let end = match (rows.is_empty(), plan.applied) {
+    let end = match (out.is_empty(), plan.applied) {
         (true, _) => "nothing to do".to_string(),
         (false, true) => "done".to_string(),
         (false, false) => format!("this was a dry run; to apply: {} reload", context.globals.typed()),
@@ -68,12 +70,13 @@ fn text(plan: &PlanView, context: &Context<'_>) -> String {
     out
 }
 
-fn line<'a>(word: &'a str, tone: Tone, item: &'a PlanItem) -> Vec<Cell<'a>> {
-    let pid = if item.pid == 0 { "-".into() } else { format!("pid {}", item.pid) };
-    vec![
-        Cell::new(tone, word),
-        Cell::new(Tone::Plain, clean(&item.name)),
-        Cell::new(Tone::Plain, pid),
-        Cell::new(Tone::Plain, format!("→ {}", clean(&item.deed))),
-    ]
+fn add_line(table: &mut Table, word: &str, tone: Tone, item: &PlanItem) {
+    table.text(tone, word);
+    table.text(Tone::Plain, &item.name);
+    match item.pid {
+        0 => table.text(Tone::Plain, "-"),
+        pid => table.text(Tone::Plain, &format!("pid {pid}")),
+    }
+    table.text(Tone::Plain, &format!("→ {}", clean(&item.deed)));
+    table.end_line();
 }

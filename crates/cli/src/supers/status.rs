@@ -1,10 +1,9 @@
 //! `supers status`: the table, or its objects.
 
 use super::exit::{Exit, Failure};
-use super::term::{Cell, Tone, clean, duration, table};
+use super::term::{Table, Tone, clean};
 use super::{Context, Globals};
 use clap::Args;
-use std::borrow::Cow;
 use supers_api::select::{select, unknown};
 use supers_core::control::Status as Picture;
 use supers_core::snapshot::ProgramView;
@@ -15,7 +14,7 @@ use supers_core::snapshot::ProgramView;
 #[derive(Args, Default)]
 pub(super) struct Status {
     /// Programs; all when none is named
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
 }
 
 impl Status {
@@ -76,45 +75,37 @@ fn text(programs: &[&ProgramView<'_>], context: &Context<'_>) -> String {
     if programs.is_empty() {
         return String::new();
     }
-    let head = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS"];
-    let mut rows = vec![head.map(|h| Cell::new(Tone::Bold, h)).into_iter().collect::<Vec<_>>()];
-    rows.extend(programs.iter().map(|p| line(p, &context.globals)));
-    table(&rows, context.style)
+    let mut table = Table::new(programs.len() + 1, 6);
+    for head in ["NAME", "STATE", "PID", "UPTIME", "RESTARTS"] {
+        table.text(Tone::Bold, head);
+    }
+    table.end_line();
+    for program in programs {
+        add_line(&mut table, program, &context.globals);
+    }
+    table.paint(context.style)
 }
 
-fn line<'a>(p: &'a ProgramView<'a>, globals: &Globals) -> Vec<Cell<'a>> {
+fn add_line(table: &mut Table, p: &ProgramView<'_>, globals: &Globals) {
     let tone = tone(&p.state);
-    let (pid, uptime) = match p.pid {
-        0 => ("-".into(), "-".into()),
-        pid => (Cow::Owned(pid.to_string()), Cow::Owned(duration(p.uptime_s))),
-    };
-    let name = match p.full_name() {
-        Cow::Borrowed(name) => clean(name),
-        Cow::Owned(name) => clean(&name).into_owned().into(),
-    };
-    let restarts = match p.restarts {
-        0 => Cow::Borrowed("0"),
-        n => Cow::Owned(n.to_string()),
-    };
-    let mut cells = Vec::with_capacity(6);
-    cells.extend([
-        Cell::new(Tone::Plain, name),
-        Cell::new(tone, clean(&p.state)),
-        Cell::new(Tone::Plain, pid),
-        Cell::new(Tone::Plain, uptime),
-        Cell::new(Tone::Plain, restarts),
-    ]);
-    if p.reason.is_empty() && p.hint.is_empty() {
-        return cells;
+    table.text(Tone::Plain, &p.full_name());
+    table.text(tone, &p.state);
+    if p.pid == 0 {
+        table.text(Tone::Plain, "-");
+        table.text(Tone::Plain, "-");
+    } else {
+        table.number(p.pid.into());
+        table.duration(p.uptime_s);
     }
-    let hint = globals.retyped(&p.hint);
-    let cause = match (&*p.reason, hint.as_str()) {
-        (reason, "") => clean(reason),
-        ("", hint) => format!("→ {}", clean(hint)).into(),
-        (reason, hint) => format!("{} → {}", clean(reason), clean(hint)).into(),
-    };
-    cells.push(Cell::new(if tone == Tone::Bad { Tone::Bad } else { Tone::Dim }, cause));
-    cells
+    table.number(p.restarts.into());
+    let tone = if tone == Tone::Bad { Tone::Bad } else { Tone::Dim };
+    match (&*p.reason, globals.retyped(&p.hint).as_str()) {
+        ("", "") => {}
+        (reason, "") => table.text(tone, reason),
+        ("", hint) => table.text(tone, &format!("→ {}", clean(hint))),
+        (reason, hint) => table.text(tone, &format!("{} → {}", clean(reason), clean(hint))),
+    }
+    table.end_line();
 }
 
 /// Supervisor's words come as text, and a later daemon may know more of them.

@@ -3,6 +3,7 @@
 // Helpers of tests fail by panicking, as tests do; the lint knows only functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adopt;
 mod bad_input;
 mod common;
 mod context;
@@ -10,13 +11,17 @@ mod crash;
 mod dependencies;
 mod http;
 mod ini;
+mod keeper_gone;
 mod kill;
 mod life;
 mod logs;
 mod orders;
+mod records;
 mod restart;
 mod servers;
 mod signals;
 mod sprint;
 mod superd;
+mod upgrade;
 mod waiting;
+mod wishes;

@@ -6,6 +6,7 @@
 mod config;
 #[path = "../../../api/tests/api/fake.rs"]
 mod fake;
+mod history;
 mod orders;
 mod output;
 mod reading;

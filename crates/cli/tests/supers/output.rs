@@ -84,17 +84,22 @@ fn as_json_lines() {
     assert_eq!((pieces[0]["name"].as_str(), pieces[0]["stream"].as_str()), (Some("db"), Some("stdout")));
 }
 
+/// A log that breaks off, as it does when superd crashes, goes on where it was; what is wrong then is told.
 #[test]
-fn a_lost_connection_is_a_failure() {
+fn a_log_that_is_cut_goes_on() {
     let w = World::new();
-    let feed = w.fake.feed_logs();
-    feed.try_send(chunk(0, "x\n")).unwrap();
-    feed.try_send(Err(supers_core::control::Refusal::Failed { text: "disk".into() })).unwrap();
+    let refusal = || supers_core::control::Refusal::Failed { text: "disk".into() };
+    let feeds = [w.fake.feed_logs(), w.fake.feed_logs(), w.fake.feed_logs()];
+    feeds[0].try_send(chunk(5, "one\ntw")).unwrap();
+    feeds[0].try_send(Err(refusal())).unwrap();
+    feeds[1].try_send(chunk(11, "o\n")).unwrap();
+    feeds[1].try_send(Err(refusal())).unwrap();
+    feeds[2].try_send(Err(refusal())).unwrap();
     let ran = w.run("logs -f db");
-    assert_eq!(
-        (ran.exit.code(), ran.err.contains("connection to superd was lost")),
-        (1, true),
-        "{}",
-        ran.err
-    );
+    assert_eq!((ran.out.as_str(), ran.exit.code(), ran.err.as_str()), ("one\ntwo\n", 1, "supers: disk\n"));
+    insta::assert_snapshot!(w.fake.take_calls(), @r#"
+    logs db Stdout Lines(10) follow=true
+    logs db Stdout Offset(11) follow=true
+    logs db Stdout Offset(13) follow=true
+    "#);
 }

@@ -220,7 +220,7 @@ fn words_to_complete() {
         assert_eq!((ran.exit, ran.err.as_str()), (Exit::Done, ""), "{words}");
         ran.out.replace('\n', " ")
     };
-    insta::assert_snapshot!(ask(""), @"add check completion convert doctor logs pid reload restart shutdown signal start status stop version");
+    insta::assert_snapshot!(ask(""), @"add check completion convert doctor history logs pid reload restart shutdown signal start status stop version why");
     assert_eq!(ask("st"), "start status stop ");
     assert_eq!(ask("start "), "db shop:* shop:cart shop:web ");
     assert_eq!(ask("start db shop:c"), "shop:cart ");
@@ -232,7 +232,7 @@ fn words_to_complete() {
     );
     assert_eq!(
         ask("--timeout "),
-        "add check completion convert doctor logs pid reload restart shutdown signal start status stop version "
+        "add check completion convert doctor history logs pid reload restart shutdown signal start status stop version why "
     );
     assert_eq!(ask("stop --timeout "), "");
     assert_eq!(ask("stop --timeout 5 d"), "db ");

@@ -72,7 +72,7 @@ pub fn listen_tcp(fake: &Arc<Fake>, auth: Option<Auth>, token: Option<Secret>) -
 }
 
 fn start(fake: &Arc<Fake>, own_uid: u32, door: Door, listener: Listener) -> Handle {
-    let setup = Setup { own_uid, user_name: |_| None, limits: Limits::default() };
+    let setup = Setup { own_uid, user_name: |_| None, rest: || {}, limits: Limits::default() };
     serve(fake.clone(), vec![(door, listener)], setup).unwrap()
 }
 

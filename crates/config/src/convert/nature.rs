@@ -14,7 +14,7 @@ pub enum Nature {
     Delay,
     /// `restart.limit`, when it is the unit's own default.
     Limit,
-    /// `stop.sweep`.
+    /// `stop.sweep`, `stop.sweep_stop`.
     Sweep,
     /// `context.env`: what is there beside the variables that the file sets.
     Environment,
@@ -84,7 +84,7 @@ pub const LIST: [Row; 14] = [
     },
     Row {
         nature: Nature::Sweep,
-        fields: "stop.sweep",
+        fields: "stop.sweep, stop.sweep_stop",
         to_unit: "what is left of the process group when the main process has ended is killed",
         to_ini: "what is left of the process group when the main process has ended is not killed",
     },

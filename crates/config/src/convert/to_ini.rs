@@ -37,6 +37,7 @@ pub(super) fn translate(source: &Spec, bases: &Bases<'_>) -> Draft {
         stop_exec,
         reload_exec,
         autostart,
+        remember,
         priority,
         group_priority,
         restart,
@@ -64,7 +65,7 @@ pub(super) fn translate(source: &Spec, bases: &Bases<'_>) -> Draft {
     d.fixed("ExecStop", stop_exec, &to.stop_exec, NO_WORD);
     d.fixed("ExecReload", reload_exec, &to.reload_exec, NO_WORD);
     d.fixed("TimeoutStartSec", start_timeout, &to.start_timeout, NO_WORD);
-    d.fixed("WantedBy", autostart, &to.autostart, NO_WORD);
+    d.fixed("WantedBy", &(autostart, remember), &(&to.autostart, &to.remember), NO_WORD);
     d.fixed("After", &(priority, group_priority), &(&to.priority, &to.group_priority), NO_WORD);
     d.fixed("Sockets", &(listener, socket, server_url), &(&None, &None, &None), NO_WORD);
     relations(&mut d, order);
@@ -122,7 +123,7 @@ fn commands(d: &mut Draft, exec: &[Command]) {
         Some(quoted) => d.line(format!("command={}", quoted.join(" "))),
         None => return d.refuse("ExecStart", "a word holds bytes that no INI file can hold"),
     }
-    d.spec.exec = vec![Command { expand: false, ..Command::from_words(words) }];
+    d.spec.exec = vec![Command { expand: false, ..Command::from_words(words) }].into();
 }
 
 /// A word for a POSIX shell in an INI value: a percent sign is doubled, and no comment character follows
@@ -212,7 +213,7 @@ fn starts(d: &mut Draft, limit: Option<&StartLimit>, from: &RestartPolicy, to: &
 }
 
 fn ending(d: &mut Draft, stop: &StopPolicy) {
-    let StopPolicy { signals, wait, kill, group, kill_group, sweep } = stop;
+    let StopPolicy { signals, wait, kill, group, kill_group, sweep, sweep_stop: _ } = stop;
     match signals.as_slice() {
         [Signal::TERM] => {}
         [signal] => d.line(format!("stopsignal={}", signal_text(*signal))),
@@ -330,7 +331,7 @@ fn ini_text(value: &[u8]) -> Option<String> {
 
 /// All variables but those that every unit has.
 fn environment(d: &mut Draft, env: &Env, bases: &Bases<'_>) {
-    let Env { inherit: _, user_vars: _, vars, files, invocation: _ } = env;
+    let Env { inherit: _, user_vars: _, names: _, vars, files, invocation: _ } = env;
     d.note(Nature::Environment);
     d.fixed("EnvironmentFile", files, &Vec::new(), "an INI program has no files of variables");
     let common = &bases.unit.context.env.vars;

@@ -37,6 +37,7 @@ pub(super) fn translate(source: &Spec, bases: &Bases<'_>) -> Draft {
         stop_exec,
         reload_exec,
         autostart,
+        remember: _,
         priority,
         group_priority,
         restart,
@@ -119,7 +120,7 @@ fn commands(d: &mut Draft, exec: &[Command]) {
     let dollar = command.words.iter().skip(1).any(|w| w.contains(&b'$'));
     let words: Vec<String> = command.words.iter().enumerate().map(|(i, w)| word(w, i == 0, false)).collect();
     d.line(format!("ExecStart={}{}", if dollar { ":" } else { "" }, words.join(" ")));
-    d.spec.exec = vec![Command { expand: !dollar, ..command.clone() }];
+    d.spec.exec = vec![Command { expand: !dollar, ..command.clone() }].into();
 }
 
 fn life(d: &mut Draft, restart: &RestartPolicy, bases: &Bases<'_>) {
@@ -196,7 +197,7 @@ fn starts(d: &mut Draft, startsecs: Duration, retry: Option<&Retry>, from: &Rest
 }
 
 fn ending(d: &mut Draft, stop: &StopPolicy) {
-    let StopPolicy { signals, wait, kill, group, kill_group, sweep } = stop;
+    let StopPolicy { signals, wait, kill, group, kill_group, sweep, sweep_stop: _ } = stop;
     match signals.as_slice() {
         [Signal::TERM] => {}
         [signal] => d.line(format!("KillSignal={}", signal_text(*signal))),
@@ -277,7 +278,7 @@ fn surroundings(d: &mut Draft, context: &Context, source: &Spec, bases: &Bases<'
 
 /// All variables but those that the daemon sets by itself.
 fn environment(d: &mut Draft, env: &Env, source: &Spec, bases: &Bases<'_>) {
-    let Env { inherit: _, user_vars: _, vars, files, invocation: _ } = env;
+    let Env { inherit: _, user_vars: _, names: _, vars, files, invocation: _ } = env;
     d.note(Nature::Environment);
     d.fixed("environment", files, &Vec::new(), NO_WORD);
     let own = |key: &BString, value: &BString| match key.as_slice() {

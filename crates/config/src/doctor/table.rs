@@ -55,6 +55,7 @@ fn unknown_key(s: &Site<'_>) -> bool {
         | Kind::Group
         | Kind::Ctl
         | Kind::Include
+        | Kind::Webhook
         | Kind::RpcInterface
         | Kind::CtlPlugin => false,
     };

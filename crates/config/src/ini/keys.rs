@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Group,
     Ctl,
     Include,
+    /// Ours: the ancestor has no such section.
+    Webhook,
     /// `[rpcinterface:x]` and `[ctlplugin:x]`, whose keys belong to the plug-in.
     RpcInterface,
     CtlPlugin,
@@ -68,6 +70,8 @@ const PROGRAM: &[&str] = &[
     "directory",
     "umask",
     "serverurl",
+    // Ours: the ancestor has no such key.
+    "webhook",
 ];
 
 const SUPERVISORD: &[&str] = &[
@@ -94,7 +98,9 @@ const LISTENER: &[&str] = &["events", "buffer_size", "result_handler"];
 const SOCKET: &[&str] = &["socket", "socket_backlog", "socket_owner", "socket_mode"];
 const CTL: &[&str] = &["serverurl", "username", "password", "prompt", "history_file"];
 
-const ROWS: [Row; 11] = [
+const WEBHOOK: &[&str] = &["url", "timeout", "secret", "events"];
+
+const ROWS: [Row; 12] = [
     Row { kind: Kind::Supervisord, word: "supervisord", name: Naming::Never, keys: &[SUPERVISORD] },
     Row {
         kind: Kind::UnixServer,
@@ -109,6 +115,7 @@ const ROWS: [Row; 11] = [
     Row { kind: Kind::Group, word: "group", name: Naming::Must, keys: &[&["programs", "priority"]] },
     Row { kind: Kind::Ctl, word: "supervisorctl", name: Naming::Never, keys: &[CTL] },
     Row { kind: Kind::Include, word: "include", name: Naming::Never, keys: &[&["files"]] },
+    Row { kind: Kind::Webhook, word: "webhook", name: Naming::Never, keys: &[WEBHOOK] },
     Row { kind: Kind::RpcInterface, word: "rpcinterface", name: Naming::Must, keys: &[] },
     Row { kind: Kind::CtlPlugin, word: "ctlplugin", name: Naming::Must, keys: &[] },
 ];

@@ -6,6 +6,7 @@ use super::keys::{Kind, section_words};
 use super::parse::{Doc, Section};
 use super::program::{self, Shared};
 use super::settings;
+use super::webhook;
 use crate::fault::{Fault, Place, did_you_mean, nearest};
 use crate::flags::Flags;
 use crate::load::{Choice, Personality, Request};
@@ -63,7 +64,12 @@ pub(crate) fn lower(req: &Request<'_>, doc: &Doc, broken: &[Fault], flags: &Flag
         lower.unknown_names(doc);
         lower.merged_sections(doc);
     }
+    let hooks = webhook::lower(req, doc, &scope);
+    let findings =
+        hooks.faults.into_iter().map(|(f, program)| f.finding(Severity::Error, program.as_deref()));
+    lower.out.findings.extend(findings);
     lower.out.settings = daemon.settings;
+    lower.out.settings.webhooks = hooks.webhooks;
     lower.out
 }
 
@@ -155,7 +161,7 @@ impl Lower<'_> {
             self.out.programs.push(program::refused(section, name.trim(), group, fault.reason()));
             return;
         }
-        let lowered = program::lower(shared, section, kind, name, group);
+        let lowered = program::lower(shared, section, kind, name, group, self.out.programs.last());
         let name = name.trim();
         self.warn_all(lowered.warnings, Some(name));
         match self.program_errors(section, name, (lowered.pool_errors, lowered.errors)) {

@@ -1,8 +1,8 @@
 //! The Supervisor dialect (supervisor-contract 2 to 4).
 //!
 //! [`parse`] reads lines into sections with places, [`expand`] does the `%` formatting, [`value`] knows
-//! the types, [`keys`] the names; [`settings`], [`plugin`], [`program`] and [`group`] lower sections, [`lower`] puts
-//! all together.
+//! the types, [`keys`] the names; [`settings`], [`plugin`], [`program`], [`group`] and [`webhook`] lower
+//! sections, [`lower`] puts all together.
 
 pub(crate) mod expand;
 pub(crate) mod fields;
@@ -16,3 +16,4 @@ pub(crate) mod program;
 pub(crate) mod settings;
 pub(crate) mod shlex;
 pub(crate) mod value;
+pub(crate) mod webhook;

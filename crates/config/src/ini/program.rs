@@ -53,6 +53,7 @@ struct Once {
     first: i64,
     priority: i32,
     autostart: bool,
+    remember: bool,
     restart: RestartPolicy,
     stop: StopPolicy,
     user: Option<String>,
@@ -79,13 +80,15 @@ struct Pool {
     socket: Option<SharedSocket>,
 }
 
-/// Lowers one section. `group` is the name and priority of the `[group:x]` that lists it.
+/// Lowers one section. `group` is the name and priority of the `[group:x]` that lists it; with `last`, a unit of
+/// the section before, the new ones share what they have in common.
 pub(crate) fn lower(
     shared: &Shared<'_>,
     section: &Section,
     kind: Kind,
     name: &str,
     group: Option<(&str, i32)>,
+    last: Option<&Program>,
 ) -> Lowered {
     let mut out = Lowered::default();
     let mut f = Fields::new(section, &shared.doc.defaults);
@@ -110,7 +113,10 @@ pub(crate) fn lower(
     let has_command = f.entry("command").is_some();
     for number in once.first..once.first.saturating_add(once.numprocs) {
         let scope = scope.clone().number("process_num", number).number("numprocs", once.numprocs);
-        let spec = one(shared, &mut f, &once, &pool, &scope, (name, group_name), &mut out.warnings);
+        let mut spec = one(shared, &mut f, &once, &pool, &scope, (name, group_name), &mut out.warnings);
+        if let Some(last) = out.units.last().or(last) {
+            spec.share(&last.spec);
+        }
         out.units.push(Program { spec: Arc::new(spec), about: about(section) });
         if !f.faults.is_empty() {
             break;
@@ -168,9 +174,12 @@ fn about(section: &Section) -> About {
 fn read_once(shared: &Shared<'_>, f: &mut Fields<'_>, scope: &Scope) -> Once {
     let req = shared.req;
     let priority = f.get("priority", scope, 999, value::priority);
-    let autostart = f.get("autostart", scope, true, value::boolean);
+    // The third word is ours. The ancestor forgets what its operator wished.
+    let known = req.personality == Personality::Superd;
+    let (autostart, remember) = f.get("autostart", scope, (true, known), |t| value::autostart(t, known));
     let mut restart = restart(f, scope);
-    let stop = stop(f, scope);
+    let mut stop = stop(f, scope);
+    stop.sweep_stop = known;
     restart.clean.codes = f.get("exitcodes", scope, vec![0], value::exit_codes);
     let merge_stderr = f.get("redirect_stderr", scope, false, value::boolean);
     let numprocs = f.get("numprocs", scope, 1, value::integer);
@@ -193,6 +202,7 @@ fn read_once(shared: &Shared<'_>, f: &mut Fields<'_>, scope: &Scope) -> Once {
         first,
         priority,
         autostart,
+        remember,
         restart,
         stop,
         user,
@@ -271,15 +281,16 @@ fn one(
     let mut spec = Spec::new(&name);
     spec.group = group.into();
     spec.program = program.into();
-    spec.exec = vec![command(line)];
+    spec.exec = vec![command(line)].into();
     spec.autostart = once.autostart;
+    spec.remember = once.remember;
     spec.priority = once.priority;
     spec.group_priority = pool.priority;
-    spec.restart = once.restart.clone();
-    spec.stop = once.stop.clone();
-    spec.output = output;
-    spec.listener = pool.listener.clone();
-    spec.socket = pool.socket.clone();
+    spec.restart = once.restart.clone().into();
+    spec.stop = once.stop.clone().into();
+    spec.output = output.into();
+    spec.listener = pool.listener.clone().map(Box::new);
+    spec.socket = pool.socket.clone().map(Box::new);
     spec.server_url = once.server_url.as_ref().map(ToString::to_string);
     let as_ancestor = shared.req.personality == Personality::Supervisord;
     spec.context = Context {
@@ -290,12 +301,14 @@ fn one(
             inherit: true,
             // The ancestor leaves those of the daemon, and files are written for that.
             user_vars: !as_ancestor,
-            vars: variables(shared, once, (&name, group), own),
+            names: true,
+            vars: variables(shared, once, own),
             ..Env::default()
         },
         exit_127: as_ancestor,
         ..Context::default()
-    };
+    }
+    .into();
     spec
 }
 
@@ -309,18 +322,10 @@ fn environment(f: &mut Fields<'_>, scope: &Scope, warnings: &mut Vec<Fault>) -> 
     pairs
 }
 
-/// What the daemon says, then `[supervisord] environment`, then the program's own: later wins. Sorted,
-/// so that another order in the file is no change.
-fn variables(
-    shared: &Shared<'_>,
-    once: &Once,
-    (name, group): (&str, &str),
-    own: shlex::Pairs,
-) -> Vec<(BString, BString)> {
+/// What the daemon says besides the names, then `[supervisord] environment`, then the program's own: later
+/// wins. Sorted, so that another order in the file is no change.
+fn variables(shared: &Shared<'_>, once: &Once, own: shlex::Pairs) -> Vec<(BString, BString)> {
     let mut vars: BTreeMap<BString, BString> = BTreeMap::new();
-    vars.insert("SUPERVISOR_ENABLED".into(), "1".into());
-    vars.insert("SUPERVISOR_PROCESS_NAME".into(), name.into());
-    vars.insert("SUPERVISOR_GROUP_NAME".into(), group.into());
     if let Some(url) = once.server_url.as_ref().or(shared.server_url.as_ref()) {
         vars.insert("SUPERVISOR_SERVER_URL".into(), url.clone());
     }

@@ -26,6 +26,12 @@ pub(crate) fn boolean(text: &BStr) -> Value<bool> {
     }
 }
 
+/// A boolean, or `remember`: started with the daemon, and a stop by the operator is remembered. The second
+/// value says whether it is; `always` when it is for each.
+pub(crate) fn autostart(text: &BStr, always: bool) -> Value<(bool, bool)> {
+    if text.eq_ignore_ascii_case(b"remember") { Ok((true, true)) } else { Ok((boolean(text)?, always)) }
+}
+
 /// Python's `int()`: sign, blanks around, single underscores between digits.
 fn python_int(text: &str, radix: u32) -> Option<i64> {
     let text = text.trim();

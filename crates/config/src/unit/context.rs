@@ -137,7 +137,8 @@ fn environment(f: &mut Fields<'_>, req: &Request<'_>) -> Env {
             f.bad(line, "the path must be absolute");
         }
     }
-    Env { inherit: false, user_vars: true, vars: vars.into_iter().collect(), files, invocation: true }
+    let vars = vars.into_iter().collect();
+    Env { inherit: false, user_vars: true, names: false, vars, files, invocation: true }
 }
 
 /// `soft:hard`, or one value for both.

@@ -9,6 +9,7 @@ use super::time;
 use crate::fault::{Fault, Place, did_you_mean};
 use crate::load::Request;
 use crate::model::About;
+use crate::webhook::{self, Url};
 use bstr::ByteSlice;
 use std::time::Duration;
 use supers_core::signal::Signal;
@@ -24,6 +25,8 @@ pub(crate) struct Lowered {
     pub(crate) requires: Option<Place>,
     /// Where `After=` or `Before=` stands.
     pub(crate) order: Option<Place>,
+    /// `X-Webhook=`; a bad one is an error, but no reason not to run.
+    pub(crate) webhook: Option<Result<Option<Url>, Fault>>,
 }
 
 /// Lowers a unit; `whole` is its file, `file` all of its lines with the drop-ins behind.
@@ -34,25 +37,37 @@ pub(crate) fn lower(req: &Request<'_>, name: &str, whole: &Place, file: File) ->
     sections(&mut f, &file.sections);
     directives(&mut f);
     let mut spec = Spec::new(name);
+    spec.remember = true;
     spec.kind = kind(&mut f);
-    spec.exec = f.commands("ExecStart");
+    spec.exec = f.commands("ExecStart").into();
     spec.stop_exec = f.commands("ExecStop");
     spec.reload_exec = f.commands("ExecReload");
     commands_fit(&mut f, &spec, whole);
-    spec.restart = restart(&mut f, spec.kind);
+    spec.restart = restart(&mut f, spec.kind).into();
     if spec.kind == Kind::Oneshot {
         let line = f.last_of(&[("Service", "TimeoutStartSec"), ("Service", "TimeoutSec")]);
         spec.start_timeout = f.parse(line, None, timeout);
     }
-    spec.stop = stop(&mut f);
-    spec.context = context::context(&mut f, req);
-    spec.output = context::output(&mut f, req, name);
-    spec.order = order(&mut f, name);
+    spec.stop = stop(&mut f).into();
+    spec.context = context::context(&mut f, req).into();
+    spec.output = context::output(&mut f, req, name).into();
+    spec.order = order(&mut f, name).into();
     let about = about(&mut f, whole, &file.sections);
     let place = |key: &str| f.last("Unit", key).map(|l| l.place.clone());
     let requires = place("Requires");
     let order = place("After").or_else(|| place("Before"));
-    Lowered { spec, about, errors: f.errors, warnings: f.warnings, requires, order }
+    let webhook = webhook(&mut f);
+    Lowered { spec, about, errors: f.errors, warnings: f.warnings, requires, order, webhook }
+}
+
+/// Systemd passes over keys that begin with `X-`, so that the file stays good for both.
+fn webhook(f: &mut Fields<'_>) -> Option<Result<Option<Url>, Fault>> {
+    let line = f.last_of(&[("Service", "X-Webhook"), ("Unit", "X-Webhook")])?;
+    let text = f.text(Some(line))?.to_string();
+    Some(
+        webhook::own(&text)
+            .map_err(|bad| Fault::new(&line.place, format!("X-Webhook=: {}", bad.message)).hint(bad.hint)),
+    )
 }
 
 fn sections(f: &mut Fields<'_>, sections: &[(String, Place)]) {
@@ -257,8 +272,8 @@ fn stop(f: &mut Fields<'_>) -> StopPolicy {
         group,
         kill_group: rest,
         sweep: rest && kill,
+        sweep_stop: false,
     };
-    // Until there are cgroups, the control group is the process group.
     f.get("KillMode", policy(vec![signal], kill, true, true), |t| {
         Ok(match t {
             "control-group" => policy(vec![signal], kill, true, true),

@@ -119,7 +119,10 @@ pub fn service(lines: &str) -> (Program, String) {
 
 /// A variable of a unit.
 pub fn var(program: &Program, key: &str) -> Option<String> {
-    program.spec.context.env.vars.iter().find(|(k, _)| k == key).map(|(_, v)| v.to_string())
+    let spec = &program.spec;
+    let set = spec.context.env.vars.iter().find(|(k, _)| k == key).map(|(_, v)| v.to_string());
+    let own = || spec.names().into_iter().find(|(k, _)| *k == key).map(|(_, v)| v.to_string());
+    set.or_else(|| own().filter(|_| spec.context.env.names))
 }
 
 pub fn words(program: &Program) -> Vec<String> {

@@ -7,11 +7,13 @@
 mod held;
 mod order;
 mod plan;
+mod saved;
 mod select;
 mod ticket;
 
 pub use order::layers;
 pub use plan::{Plan, Wanted, plan};
+pub use saved::{Relation, SavedFleet, SavedSequence, SavedSlot};
 pub use select::{glob, select};
 pub use ticket::{Ticket, judge};
 
@@ -24,6 +26,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// Room for so many events is kept while none waits.
+const KEPT: usize = 64;
 
 /// What is to be done, fleet-wide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +97,8 @@ pub struct Fleet {
     dirty: BTreeSet<UnitId>,
     /// A description with other relations has taken its place.
     relink: bool,
+    /// Stops of several stages changed since [`Fleet::take_replanned`] was called last.
+    replanned: bool,
 }
 
 impl Slot {
@@ -143,6 +150,21 @@ impl Fleet {
     /// When the fleet wants [`Fleet::tick`], if nothing else happens.
     pub fn deadline(&self) -> Option<Mono> {
         self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Something changed that belongs to no unit alone ([`Fleet::saved`]), runs apart, since the last call.
+    pub fn take_replanned(&mut self) -> bool {
+        core::mem::take(&mut self.replanned)
+    }
+
+    /// The last run that was numbered.
+    pub fn last_run(&self) -> RunId {
+        RunId(self.next_run)
+    }
+
+    /// Units that changed since [`Fleet::take_dirty`] was called last.
+    pub fn dirty(&self) -> &BTreeSet<UnitId> {
+        &self.dirty
     }
 
     /// Units that changed since the last call.
@@ -224,6 +246,14 @@ impl Fleet {
         self.bring_up(&ids, false, now, out);
     }
 
+    /// An earlier stop by the operator holds: it is down because somebody asked for that.
+    pub fn keep_down(&mut self, id: UnitId) {
+        if let Some(slot) = self.get_mut(id).filter(|slot| slot.unit.state.is_down()) {
+            slot.unit.state = State::Stopped { cause: Cause::Asked };
+            self.dirty.insert(id);
+        }
+    }
+
     /// Starts these as at boot: not by hand, counters stay.
     pub fn boot_these(&mut self, ids: &[UnitId], now: Now, out: &mut Vec<Deed>) {
         self.bring_up(ids, false, now, out);
@@ -251,6 +281,7 @@ impl Fleet {
     /// A later order: stops under way that have not reached this unit do not reach it any more.
     fn leave_sequences(&mut self, id: UnitId) {
         for s in &mut self.sequences {
+            self.replanned = true;
             s.stages.iter_mut().for_each(|stage| stage.retain(|u| *u != id));
         }
     }
@@ -308,6 +339,7 @@ impl Fleet {
             return;
         }
         self.stopping = true;
+        self.replanned = true;
         self.sequences.clear();
         for slot in self.slots.iter_mut().flatten() {
             slot.pending = Pending::Nothing;
@@ -341,11 +373,13 @@ impl Fleet {
             if slot.unit.state.run().is_none() {
                 self.queue.push_back((*id, Event::Stop { shutdown }));
             }
+            self.dirty.insert(*id);
         }
         if let Some(first) = stages.front() {
             self.queue.extend(first.iter().map(|id| (*id, Event::Stop { shutdown })));
         }
         self.sequences.push(Sequence { stages, shutdown });
+        self.replanned = true;
         // Whoever waits for one that is no longer wanted waits in vain.
         self.release_held();
         self.run_queue(now, out);
@@ -433,6 +467,8 @@ impl Fleet {
             }
             self.advance_sequences(now, out);
             if self.queue.is_empty() {
+                // What a wave through many units took is given back.
+                self.queue.shrink_to(KEPT);
                 return;
             }
         }
@@ -548,6 +584,7 @@ impl Fleet {
     /// Moves each sequence on to the next stage when its present one is down.
     fn advance_sequences(&mut self, _now: Now, out: &mut Vec<Deed>) {
         let mut sequences = core::mem::take(&mut self.sequences);
+        let before: usize = sequences.iter().map(|s| 1 + s.stages.len()).sum();
         sequences.retain_mut(|s| {
             while let Some(stage) = s.stages.front() {
                 if !stage.iter().all(|id| self.is_settled_down(*id)) {
@@ -567,6 +604,7 @@ impl Fleet {
             }
             false
         });
+        self.replanned |= sequences.iter().map(|s| 1 + s.stages.len()).sum::<usize>() != before;
         self.sequences.append(&mut sequences);
     }
 

@@ -4,6 +4,7 @@
 use crate::event::text_of;
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// What a listener says when it wants an event.
 const READY: &[u8] = b"READY\n";
@@ -53,11 +54,11 @@ pub enum Heard {
     OutOfTurn,
 }
 
-/// The reader of one listener's output.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The reader of one listener's output. What it is in the middle of can be written down and read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ear(State);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     /// Waits for READY; the first so many bytes are there.
     Acknowledged {
@@ -96,6 +97,29 @@ impl Ear {
     /// It is given an event.
     pub fn sent(&mut self) {
         self.0 = State::Line(Vec::new());
+    }
+
+    /// Nothing that follows means anything.
+    pub fn give_up(&mut self) {
+        self.0 = State::Unknown;
+    }
+
+    /// Whether an orderly listener could say this next, given no event meanwhile. (What it said before is
+    /// told from what it says now by that: mostly it could not say the same again.)
+    pub fn expects(&self, mut bytes: &[u8]) -> bool {
+        let mut ear = self.clone();
+        while let Some(heard) = ear.hear(&mut bytes) {
+            match heard {
+                Heard::Ready | Heard::Result(_) => {}
+                Heard::BadLine(_) | Heard::OutOfTurn => return false,
+            }
+        }
+        match &ear.0 {
+            State::Acknowledged { good, .. } => *good,
+            State::Line(line) => begins_result(line),
+            State::Ready | State::Result { .. } => true,
+            State::Unknown => false,
+        }
     }
 
     /// Reads up to the next thing that means something, and takes what it read off `bytes`.
@@ -179,6 +203,12 @@ impl Ear {
         self.0 = State::Unknown;
         Heard::OutOfTurn
     }
+}
+
+/// The beginning of a result line, as genuine listeners write it.
+fn begins_result(line: &[u8]) -> bool {
+    let (word, count) = line.split_at(line.len().min(RESULT));
+    b"RESULT ".starts_with(word) && count.iter().all(u8::is_ascii_digit)
 }
 
 /// Passes over the middle of a result that is too long for an OK; its last byte is left to be read.

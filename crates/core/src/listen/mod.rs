@@ -3,9 +3,16 @@
 //!
 //! An event is lost only when a buffer overflows, which is said and counted, or when its pool is removed.
 //! It is given to two processes only when the first did not say that it is done.
+//!
+//! All that outlives the daemon ([`saved`]). Whoever is killed between two steps must find out afterwards which
+//! of them were done, so they have an order: what a listener said is understood, written down, taken out of
+//! its pipe ([`Pools::consumed`]), and only then it gets an event; that is chosen, written down
+//! ([`Pools::sending`]), written to its pipe, and written down ([`Pools::sent`]).
 
 mod ear;
+mod member;
 mod pool;
+pub mod saved;
 mod ticks;
 
 pub use ear::{Ear, Heard, LINE_MAX, Mood};
@@ -21,6 +28,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use pool::{News, Pool};
+use saved::{Doubt, Forgotten};
 
 /// What is to be done. In this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +44,13 @@ pub enum Action {
     },
     /// A line for the main log.
     Say(Said),
+    /// End this life of the unit and begin another: a crash left open what it knows.
+    Restart {
+        /// Whose.
+        unit: UnitId,
+        /// Which life.
+        run: RunId,
+    },
 }
 
 /// How loud a line is.
@@ -67,6 +82,8 @@ pub enum Said {
     Broken { name: String, serial: u64 },
     /// The listener went on.
     Moved { name: String, from: Mood, to: Mood },
+    /// A crash of the daemon left open what the listener knows.
+    Lost { name: String, doubt: Doubt },
 }
 
 impl Said {
@@ -74,7 +91,9 @@ impl Said {
     pub fn weight(&self) -> Weight {
         match self {
             Said::Overflow { .. } => Weight::Error,
-            Said::Confused { .. } | Said::BadLine { .. } | Said::Rejected { .. } => Weight::Warn,
+            Said::Confused { .. } | Said::BadLine { .. } | Said::Rejected { .. } | Said::Lost { .. } => {
+                Weight::Warn
+            }
             Said::Processed { .. } | Said::Sent { .. } | Said::Broken { .. } | Said::Moved { .. } => {
                 Weight::Debug
             }
@@ -101,6 +120,22 @@ impl fmt::Display for Said {
                 f,
                 "epipe occurred while sending event {serial} to listener {name}, it gets no more of them"
             ),
+            Said::Lost { name, doubt } => match doubt {
+                Doubt::Event(serial) => write!(
+                    f,
+                    "{name}: is restarted, since it is not known whether it got event {serial} before superd \
+                     was killed"
+                ),
+                Doubt::Words => write!(
+                    f,
+                    "{name}: is restarted, since it is not known whether it said the same again after superd \
+                     was killed"
+                ),
+                Doubt::State => {
+                    write!(f, "{name}: is restarted, since its state of before is not known any more")
+                }
+                Doubt::Pipe => write!(f, "{name}: is restarted, since its pipes were lost"),
+            },
             Said::Moved { name, from, to } => write!(f, "{name}: {} -> {}", from.name(), to.name()),
         }
     }
@@ -119,13 +154,17 @@ pub struct Pools {
     homes: BTreeMap<UnitId, String>,
     /// Concrete kinds that somebody subscribed to, one bit each.
     wanted: u32,
+    /// What changes is noted.
+    keeps: bool,
+    forgotten: Forgotten,
 }
 
 impl Pools {
     /// None yet, in the daemon with this `identifier`.
     pub fn new(identifier: &str) -> Pools {
         let (pools, homes) = (BTreeMap::new(), BTreeMap::new());
-        Pools { server: identifier.into(), serial: 0, pools, homes, wanted: 0 }
+        let forgotten = Forgotten::default();
+        Pools { server: identifier.into(), serial: 0, pools, homes, wanted: 0, keeps: false, forgotten }
     }
 
     /// Somebody subscribed to this concrete kind.
@@ -155,9 +194,10 @@ impl Pools {
             self.remove(unit, out);
         }
         self.homes.insert(unit, spec.group.clone());
-        let fresh = || Pool::new(spec.group.clone(), self.server.clone(), wants.clone());
+        let fresh = || Pool::new(spec.group.clone(), self.server.clone(), (**wants).clone(), self.keeps);
+        self.forgotten.not(&spec.group);
         let pool = self.pools.entry(spec.group.clone()).or_insert_with(fresh);
-        pool.wants = wants.clone();
+        pool.wants = (**wants).clone();
         pool.add(unit, &spec.name);
         self.subscribe();
     }
@@ -168,6 +208,9 @@ impl Pools {
         if let Some(pool) = self.pools.get_mut(&home) {
             pool.remove(unit, out);
             if pool.is_empty() {
+                if self.keeps {
+                    self.forgotten.pool(pool);
+                }
                 self.pools.remove(&home);
             }
         }
@@ -201,6 +244,28 @@ impl Pools {
     /// The process said this on its standard output.
     pub fn heard(&mut self, unit: UnitId, run: RunId, bytes: &[u8], out: &mut Vec<Action>) {
         self.at(unit, |pool| pool.heard(unit, run, bytes, out));
+    }
+
+    /// All that was [`Pools::heard`] of this process is out of its pipe. It gets no event before that.
+    pub fn consumed(&mut self, unit: UnitId, run: RunId, out: &mut Vec<Action>) {
+        self.at(unit, |pool| pool.consumed(unit, run, out));
+    }
+
+    /// The event that this process is to get will be written after all changes are written down. `before`:
+    /// bytes that lie unread in the pipe now; `None` when the event may be written in parts.
+    pub fn sending(&mut self, unit: UnitId, run: RunId, before: Option<u64>) {
+        self.at(unit, |pool| pool.sending(unit, run, before));
+    }
+
+    /// Its event is to be written still. (It may have been passed on since it was chosen.)
+    pub fn awaits(&self, unit: UnitId, run: RunId) -> bool {
+        let pool = self.homes.get(&unit).and_then(|home| self.pools.get(home));
+        pool.is_some_and(|pool| pool.awaits(unit, run))
+    }
+
+    /// All of its event was written.
+    pub fn sent(&mut self, unit: UnitId, run: RunId) {
+        self.at(unit, |pool| pool.sent(unit, run));
     }
 
     /// The standard input of this process cannot be written any more.

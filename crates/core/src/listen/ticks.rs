@@ -2,6 +2,8 @@
 
 use crate::event::{Happening, Kind, Period};
 use crate::time::{Mono, Now};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -16,6 +18,24 @@ pub struct Ticks {
 }
 
 impl Ticks {
+    /// The last multiples that were seen, by the names of their ticks.
+    pub fn save(&self) -> BTreeMap<String, i64> {
+        let rows = Period::ALL.into_iter().zip(self.last);
+        rows.filter_map(|(period, last)| Some((period.kind().name().into(), last?))).collect()
+    }
+
+    /// Nothing is to be written down again.
+    pub fn saw_the_same(&self, other: &Ticks) -> bool {
+        self.last == other.last
+    }
+
+    /// Goes on from there: a multiple that was crossed meanwhile is one tick at the next look.
+    pub fn restore(&mut self, saved: &BTreeMap<String, i64>) {
+        for (period, last) in Period::ALL.into_iter().zip(&mut self.last) {
+            *last = saved.get(period.kind().name()).copied().or(*last);
+        }
+    }
+
     /// When to look again. Never while nobody wants a tick.
     pub fn deadline(&self) -> Option<Mono> {
         self.next
@@ -47,7 +67,6 @@ impl Ticks {
 mod tests {
     use super::*;
     use crate::time::Wall;
-    use alloc::string::String;
     use alloc::vec;
 
     fn at(mono: u64, wall: i64) -> Now {
@@ -82,6 +101,23 @@ mod tests {
         ticks.pass(minute, at(0, 0));
         assert_eq!(texts(&ticks.pass(minute, at(10, 86_399_000))), [("TICK_60", "when:86340".into())]);
         assert_eq!(texts(&ticks.pass(minute, at(20, -1))), [("TICK_60", "when:-60".into())]);
+    }
+
+    #[test]
+    fn a_crash_neither_repeats_nor_skips_a_tick() {
+        let two = |kind| kind == Kind::Tick5 || kind == Kind::Tick60;
+        let mut ticks = Ticks::default();
+        ticks.pass(two, at(0, 59_000));
+        assert_eq!(ticks.pass(two, at(1, 60_001)).len(), 2);
+        let again = |wall| {
+            let mut again = Ticks::default();
+            again.pass(two, at(2, wall));
+            again.restore(&ticks.save());
+            texts(&again.pass(two, at(2, wall)))
+        };
+        assert_eq!(again(60_500), []);
+        assert_eq!(again(66_000), [("TICK_5", "when:65".into())]);
+        assert_eq!(again(121_000), [("TICK_5", "when:120".into()), ("TICK_60", "when:120".into())]);
     }
 
     #[test]

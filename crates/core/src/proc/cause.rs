@@ -1,5 +1,6 @@
 //! Why a unit is what it is, in a sentence.
 
+use serde::{Deserialize, Serialize};
 use crate::exit::{Exit, StartError};
 use crate::ids::Pid;
 use alloc::{boxed::Box, string::String};
@@ -7,7 +8,7 @@ use core::fmt;
 use core::time::Duration;
 
 /// Why a unit does not run (or does not run yet).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// Nobody started it.
     Never,
@@ -58,7 +59,7 @@ pub enum Cause {
 }
 
 /// What went wrong at the last start or run, as Supervisor keeps it in `spawnerr` (supervisor-contract 5).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trouble {
     /// It ended before `startsecs`.
     TooQuick,

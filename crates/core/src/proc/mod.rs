@@ -10,6 +10,7 @@ mod step;
 pub use cause::{Cause, Trouble};
 pub use step::{Cx, step};
 
+use serde::{Deserialize, Serialize};
 use crate::control::Verb;
 use crate::exit::{Exit, StartError};
 use crate::ids::{Pid, RunId};
@@ -18,7 +19,7 @@ use crate::time::{Mono, Wall};
 use alloc::collections::VecDeque;
 
 /// What the operator or the configuration wants (habit 4: wanted and actual are two values).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Want {
     /// It should run.
     Up,
@@ -28,7 +29,7 @@ pub enum Want {
 
 /// What a unit is. A pid exists only where a process does, a deadline only where something is waited
 /// for (habit 3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Never started, or stopped by request.
     Stopped {
@@ -105,7 +106,7 @@ pub enum State {
 }
 
 /// How far a stop has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// A stop command runs.
     Command {
@@ -317,7 +318,7 @@ impl Event {
 }
 
 /// Which command line of the spec a run executes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exe {
     /// `exec[n]`
     Main(usize),
@@ -404,7 +405,7 @@ pub enum Note {
 }
 
 /// The machine of one unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     /// Wanted.
     pub want: Want,

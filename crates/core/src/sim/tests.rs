@@ -7,7 +7,7 @@ use alloc::vec;
 /// A unit of each family that dies again and again.
 fn crashing(n: u32) -> Spec {
     let mut spec = Spec::new(&format!("u{n}"));
-    spec.exec = vec![Command::from_words(["/bin/crash"])];
+    spec.exec = vec![Command::from_words(["/bin/crash"])].into();
     spec.restart.when = When::Always;
     spec.restart.retry = Some(Retry { limit: None, curve: Curve::Linear(Duration::from_secs(1)) });
     match n % 4 {
@@ -84,7 +84,7 @@ fn an_hour_with_an_operator() {
 #[test]
 fn a_quiet_life_by_the_default_script() {
     let mut spec = Spec::new("web");
-    spec.exec = vec![Command::from_words(["/bin/web"])];
+    spec.exec = vec![Command::from_words(["/bin/web"])].into();
     let mut sim = Sim::new(1, vec![spec], &[]);
     let word = |sim: &Sim| sim.fleet().get(UnitId(0)).map(|s| s.unit.state.kind());
     assert!(!sim.step(), "nothing happens before the boot");
@@ -110,7 +110,7 @@ fn a_quiet_life_by_the_default_script() {
 #[test]
 fn a_deaf_process_is_killed() {
     let mut spec = Spec::new("web");
-    spec.exec = vec![Command::from_words(["/bin/web"])];
+    spec.exec = vec![Command::from_words(["/bin/web"])].into();
     let mut sim = Sim::new(1, vec![spec], &[Script { heeds: None, ..Script::default() }]);
     sim.boot();
     sim.run_for(Duration::from_secs(2));

@@ -34,7 +34,7 @@ pub fn time(since_start: Duration) -> Now {
 /// An INI program with Supervisor's defaults.
 pub fn ini(name: &str) -> Spec {
     let mut spec = Spec::new(name);
-    spec.exec = vec![Command::from_words(["/bin/main"])];
+    spec.exec = vec![Command::from_words(["/bin/main"])].into();
     spec
 }
 
@@ -48,7 +48,8 @@ pub fn service(name: &str, when: When) -> Spec {
         startsecs: Duration::ZERO,
         retry: None,
         ..RestartPolicy::default()
-    };
+    }
+    .into();
     spec.stop.wait = Some(secs(90));
     spec
 }

@@ -97,14 +97,14 @@ fn spec(i: usize) -> impl Strategy<Value = Told> {
             spec.autostart = dice % 5 != 0;
             spec.refused = (dice % 16 == 7).then(|| "broken".into());
             (spec.kind, spec.start_timeout) = (kind, timeout);
-            (spec.exec, spec.reload_exec) = (commands(exec), commands(reload));
-            (spec.stop, spec.stop_exec) = (stop.0, commands(stop.1));
-            (spec.restart, spec.restart.retry) = (restart, retry);
+            (spec.exec, spec.reload_exec) = (commands(exec).into(), commands(reload));
+            (spec.stop, spec.stop_exec) = (stop.0.into(), commands(stop.1));
+            spec.restart = RestartPolicy { retry, ..restart }.into();
             if kind == Kind::Oneshot && matches!(spec.restart.when, When::Always | When::OnSuccess) {
                 // The configuration refuses it: it would never be done.
                 spec.restart.when = When::OnFailure;
             }
-            (spec.priority, spec.group_priority, spec.order) = (priority, group, order);
+            (spec.priority, spec.group_priority, spec.order) = (priority, group, order.into());
             Told(Box::new(spec))
         },
     )
@@ -169,7 +169,7 @@ fn stop_rules() -> impl Strategy<Value = (StopPolicy, usize)> {
     (ladder, wait, any::<[bool; 4]>(), prop::sample::select(vec![0, 0, 1, 2])).prop_map(
         |(ladder, wait, [kill, group, kill_group, sweep], commands)| {
             let signals = ladder.into_iter().map(sig).collect();
-            (StopPolicy { signals, wait, kill, group, kill_group, sweep }, commands)
+            (StopPolicy { signals, wait, kill, group, kill_group, sweep, sweep_stop: false }, commands)
         },
     )
 }

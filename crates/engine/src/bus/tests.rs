@@ -19,7 +19,7 @@ fn listener(group: &str, unit: u32, events: &[Kind]) -> Spec {
     let mut spec = Spec::new(&format!("{group}_{unit}"));
     spec.group = group.into();
     let result_handler = String::new();
-    spec.listener = Some(Listener { events: events.to_vec(), buffer_size: 10, result_handler });
+    spec.listener = Some(Box::new(Listener { events: events.to_vec(), buffer_size: 10, result_handler }));
     spec
 }
 

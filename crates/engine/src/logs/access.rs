@@ -45,7 +45,7 @@ impl Logs {
             Target::File(path) => Some(OsStr::from_bytes(path).into()),
             Target::Auto { .. } => {
                 let autos = lock(&self.shared.autos);
-                Some(autos.get(&unit)?[index].as_ref()?.path.clone())
+                autos.path(unit, index).map(Path::to_path_buf)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What happens on the spawn thread before a run: FIFOs and targets are opened, so that a failure is
 //! the start's failure, and handed to the pump.
 
+use super::book::Record;
 use super::device::DeviceSink;
 use super::fifo::{self, Fifo};
 use super::file::{self, FileSink};
@@ -10,9 +11,11 @@ use super::sink::Body;
 use super::streams::{Lane, Place, Streams};
 use super::tap::Tap;
 use super::{Inode, Logs, Registry, Shared, SinkId, auto, hash, lock, make_private_folder, rotate};
+use crate::failpoint::hit;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -78,7 +81,7 @@ impl Logs {
         owner: Option<(u32, u32)>,
         make_dirs: bool,
     ) -> Result<Arc<Streams>, StartError> {
-        self.wire(unit, name, output, owner, make_dirs, false)
+        self.wire(unit, name, output, Wish { owner, make_dirs, heard: false, given: [None, None] })
     }
 
     /// The same for an event listener: what it writes to standard output is told as [`LogFact::Heard`].
@@ -95,20 +98,19 @@ impl Logs {
         owner: Option<(u32, u32)>,
         make_dirs: bool,
     ) -> Result<Arc<Streams>, StartError> {
-        self.wire(unit, name, output, owner, make_dirs, true)
+        self.wire(unit, name, output, Wish { owner, make_dirs, heard: true, given: [None, None] })
     }
 
-    fn wire(
+    pub(super) fn wire(
         &self,
         unit: UnitId,
         name: &str,
         output: &Output,
-        owner: Option<(u32, u32)>,
-        make_dirs: bool,
-        heard: bool,
+        wish: Wish,
     ) -> Result<Arc<Streams>, StartError> {
         let shared = &*self.shared;
         let _alone = lock(&shared.attaching);
+        let Wish { owner, make_dirs, heard, given } = wish;
         let stderr_key = output.stderr.as_ref().map_or(MERGED, |sink| key(sink, false));
         let keys = [key(&output.stdout, heard), stderr_key];
         let old = self.streams(unit);
@@ -127,6 +129,7 @@ impl Logs {
             owner,
             make_dirs,
             heard,
+            given,
             old,
             done: [None, None],
         };
@@ -151,6 +154,16 @@ impl Logs {
     }
 }
 
+/// How a unit is to be attached.
+pub(super) struct Wish {
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) make_dirs: bool,
+    /// Its standard output is a listener's.
+    pub(super) heard: bool,
+    /// The FIFOs that it has already.
+    pub(super) given: [Option<OwnedFd>; 2],
+}
+
 /// One attach under way.
 struct Work<'a> {
     shared: &'a Shared,
@@ -161,6 +174,7 @@ struct Work<'a> {
     make_dirs: bool,
     /// Standard output is a listener's.
     heard: bool,
+    given: [Option<OwnedFd>; 2],
     old: Option<Arc<Streams>>,
     /// What is to be given to the pump, or given back.
     done: [Option<(LaneSetup, Inode)>; 2],
@@ -237,12 +251,14 @@ impl Work<'_> {
         Ok(insert(&mut registry, inode, Place::Nowhere, Body::Nowhere(inode)))
     }
 
-    fn fifo(&self, index: usize) -> Result<Arc<Fifo>, StartError> {
+    fn fifo(&mut self, index: usize) -> Result<Arc<Fifo>, StartError> {
         let path = fifo::path(&self.shared.folder, &self.escaped, index == 1);
         let known = self.old.as_ref().and_then(|old| match &old.lanes[index] {
             Lane::Wired { fifo, .. } => Some(Arc::clone(fifo)),
             Lane::Null | Lane::Merged => None,
         });
+        let known =
+            known.or_else(|| self.given[index].take().and_then(|fd| Fifo::given(fd, &path)).map(Arc::new));
         let made = match known {
             Some(fifo) => Ok(fifo),
             None => open_fifo(&self.shared.folder, &path).map(Arc::new),
@@ -280,6 +296,9 @@ impl Work<'_> {
             let _still = lock(&self.shared.registry);
             rotate::repair(path, sink.backups)?;
         }
+        hit("adopt.repaired");
+        // Before it is made: what is not there was deleted.
+        let known = known(self.shared, path);
         for _ in 0..TRIES {
             let file = file::open(path, mode)?;
             let (inode, meta) = file::inode(&file)?;
@@ -291,15 +310,26 @@ impl Work<'_> {
             if let Some((sink, place)) = registry.acquire(inode) {
                 return Ok(Opened { sink, place, inode, fresh: None });
             }
-            let ledger = match registry.unwritten(path) {
-                Some(ledger) => {
+            hit("adopt.opened");
+            let ledger = match (registry.unwritten(path), known) {
+                (Some(ledger), None) => {
                     ledger.resume(&registry, meta.len());
                     ledger
                 }
-                None => Arc::new(Ledger::new(path.into(), meta.len())),
+                (Some(ledger), Some((_, base))) => {
+                    ledger.place(&registry, meta.len(), base);
+                    ledger
+                }
+                (None, None) => Arc::new(Ledger::new(path.into(), meta.len())),
+                (None, Some((_, base))) => Arc::new(Ledger::at(path.into(), meta.len(), base)),
             };
-            let body = Body::File(FileSink::new(file, inode, meta.len(), Arc::clone(&ledger), mode));
-            return Ok(insert(&mut registry, inode, Place::File(ledger), body));
+            let record = known.map(|(record, _)| record);
+            let page = self.shared.book.page(path, record, inode, ledger.base(), ledger.end());
+            let mut sink = FileSink::new(file, inode, meta.len(), Arc::clone(&ledger), mode, page);
+            if known.is_some() {
+                sink.look_for_torn();
+            }
+            return Ok(insert(&mut registry, inode, Place::File(ledger), Body::File(sink)));
         }
         Err(io::Error::other("it is renamed all the time"))
     }
@@ -333,9 +363,23 @@ pub(super) fn unattached(shared: &Shared, path: &Path) -> Option<Arc<Ledger>> {
     if let Some(ledger) = registry.unwritten(path) {
         return Some(ledger);
     }
-    let ledger = Arc::new(Ledger::new(path.into(), size));
+    let ledger = Arc::new(match known(shared, path) {
+        Some((_, base)) => Ledger::at(path.into(), size, base),
+        None => Ledger::new(path.into(), size),
+    });
     registry.unwritten.push(Arc::downgrade(&ledger));
     Some(ledger)
+}
+
+/// What an earlier daemon noted of a log, and where the file in use begins by that.
+fn known(shared: &Shared, path: &Path) -> Option<(Record, u64)> {
+    let look = |path: &Path| {
+        let meta = fs::metadata(path).ok()?;
+        Some((Inode { dev: meta.dev(), ino: meta.ino() }, meta.len()))
+    };
+    let log = look(path);
+    let record = shared.book.known(path, log.map(|(inode, _)| inode))?;
+    Some((record, record.base(log, look(&rotate::numbered(path, 1)))))
 }
 
 fn insert(registry: &mut Registry, inode: Inode, place: Place, body: Body) -> Opened {

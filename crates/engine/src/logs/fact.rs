@@ -69,6 +69,11 @@ pub enum LogFact {
         /// The piece.
         text: Text,
     },
+    /// All that a listener was heard to say has left its FIFO: no later daemon hears it again.
+    Stored {
+        /// The unit.
+        unit: UnitId,
+    },
 }
 
 /// Bytes of a program. Dropping them lets the logs thread read on: keep a copy, not this.

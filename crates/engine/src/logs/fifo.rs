@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,10 @@ pub(super) struct Fifo {
     file: File,
     /// Bytes that left the pipe are still on their way to the target.
     pub(super) busy: AtomicBool,
+    /// The keeper has a descriptor of it.
+    pub(super) held: AtomicBool,
+    /// A number for its name.
+    pub(super) mark: u64,
 }
 
 impl Fifo {
@@ -29,7 +34,21 @@ impl Fifo {
             }
             Err(_) => pipe::mkfifo(path, 0o600)?,
         }
-        Ok(Fifo { file: pipe::open_fifo(path)?.into(), busy: AtomicBool::new(false) })
+        Ok(Fifo::new(pipe::open_fifo(path)?.into(), path, false))
+    }
+
+    /// Takes over the FIFO that an earlier daemon had under this name; `None` when it is none. What `path`
+    /// leads to now does not matter: nobody needs the name.
+    pub(super) fn given(fd: OwnedFd, path: &Path) -> Option<Fifo> {
+        let file = File::from(fd);
+        let fits = file.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
+        (fits && pipe::set_nonblocking(&file).is_ok()).then(|| Fifo::new(file, path, true))
+    }
+
+    fn new(file: File, path: &Path, held: bool) -> Fifo {
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let (busy, held) = (AtomicBool::new(false), AtomicBool::new(held));
+        Fifo { file, busy, held, mark: super::hash(name.as_bytes()) }
     }
 
     /// Gives the FIFO to the program's user, so that it can open /dev/stdout again.
@@ -77,7 +96,19 @@ impl AsFd for Fifo {
 
 /// Where the FIFO of a unit's stream lies.
 pub(super) fn path(folder: &Path, escaped: &str, stderr: bool) -> PathBuf {
-    folder.join(format!("{escaped}.{}", if stderr { "err" } else { "out" }))
+    folder.join(file_name(escaped, stderr))
+}
+
+/// Its name in that folder.
+pub(super) fn file_name(escaped: &str, stderr: bool) -> String {
+    format!("{escaped}.{}", if stderr { "err" } else { "out" })
+}
+
+/// The file names of the FIFOs that a unit of this full name may have, standard output first: as
+/// [`super::Streams::fifo_fds`] says them.
+pub fn names(unit: &str) -> [String; 2] {
+    let escaped = escape(unit);
+    [file_name(&escaped, false), file_name(&escaped, true)]
 }
 
 /// A unit's name as a file name: letters, digits and `._-:@+` stay, the rest becomes `%XX`; a very long

@@ -3,9 +3,11 @@
 //! The file is opened without `O_APPEND` (splice refuses it) and written at a position of our own. A
 //! look at its size before each turn notices what others did to it: deleted, cut, written to.
 
+use super::book::Page;
 use super::ledger::{Ledger, Pieces};
 use super::rotate::{next_file, numbered, shift};
 use super::{Inode, Registry, SinkId, Tools, lock, sys};
+use crate::failpoint::hit;
 use bstr::ByteSlice;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -37,6 +39,8 @@ pub(super) struct FileSink {
     mode: u32,
     /// The limit is reached, but there is no line end to cut at yet.
     over: bool,
+    /// For the next daemon, should this one die.
+    page: Option<Page>,
 }
 
 /// How much may be written before a rotation is due.
@@ -69,9 +73,52 @@ pub(super) fn inode(file: &File) -> io::Result<(Inode, fs::Metadata)> {
 
 impl FileSink {
     /// Takes over an open file of `size` bytes.
-    pub(super) fn new(file: File, inode: Inode, size: u64, ledger: Arc<Ledger>, mode: u32) -> FileSink {
-        let (max, limit) = (u64::MAX, u64::MAX);
-        FileSink { file, inode, ledger, pos: size, max, limit, backups: 0, mode, over: false }
+    pub(super) fn new(
+        file: File,
+        inode: Inode,
+        size: u64,
+        ledger: Arc<Ledger>,
+        mode: u32,
+        page: Option<Page>,
+    ) -> FileSink {
+        let (max, limit, over) = (u64::MAX, u64::MAX, false);
+        FileSink { file, inode, ledger, pos: size, max, limit, backups: 0, mode, over, page }
+    }
+
+    /// To be asked once, when an earlier daemon wrote to it.
+    pub(super) fn look_for_torn(&mut self) {
+        let mut byte = [0];
+        let torn =
+            self.pos > 0 && self.file.read_exact_at(&mut byte, self.pos - 1).is_ok() && byte != [b'\n'];
+        if let Some(page) = &mut self.page {
+            page.set_torn(torn);
+        }
+    }
+
+    /// The stream that comes first: see [`Page::owed`].
+    pub(super) fn owed(&self) -> Option<u64> {
+        self.page.as_ref()?.owed()
+    }
+
+    /// No stream comes first any more.
+    pub(super) fn forgive(&mut self) {
+        if let Some(page) = &mut self.page {
+            page.set_torn(false);
+        }
+    }
+
+    /// To be said before a stream writes.
+    pub(super) fn written_by(&mut self, mark: u64) {
+        if self.page.as_mut().is_some_and(|page| page.written_by(mark)) {
+            self.note();
+        }
+    }
+
+    /// Notes where the file in use begins.
+    fn note(&mut self) {
+        if let Some(page) = &mut self.page {
+            page.place(self.inode, self.ledger.base(), self.ledger.end());
+        }
     }
 
     /// Sets when to rotate and how many backups to keep; `max_bytes` 0 never rotates.
@@ -111,6 +158,7 @@ impl FileSink {
             self.ledger.rebase(&registry, meta.len(), false);
             self.pos = meta.len();
             self.over = false;
+            self.note();
         }
         self.settle(tools);
         Ok(Checked::Ready)
@@ -131,6 +179,7 @@ impl FileSink {
             }
             _ => Err(e),
         })?;
+        hit("reopen.opened");
         let (inode, meta) = inode(&file)?;
         if inode == self.inode {
             return Ok(Checked::Ready);
@@ -150,7 +199,10 @@ impl FileSink {
     pub(super) fn clear(&mut self, tools: &mut Tools) -> io::Result<Checked> {
         match fs::remove_file(self.ledger.path()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => self.open_again(tools, false),
+            _ => {
+                hit("clear.removed");
+                self.open_again(tools, false)
+            }
         }
     }
 
@@ -161,6 +213,8 @@ impl FileSink {
         self.inode = inode;
         self.pos = size;
         self.over = false;
+        self.forgive();
+        self.note();
     }
 
     /// How much may be written now. Never zero.
@@ -177,6 +231,9 @@ impl FileSink {
     pub(super) fn advance(&mut self, n: u64, line_end: bool, tools: &mut Tools) {
         self.pos += n;
         self.ledger.advance(n);
+        if self.page.as_ref().is_some_and(|page| page.outgrown(self.ledger.end())) {
+            self.note();
+        }
         if self.over && (line_end || self.pos >= MAX_LINE) {
             self.over = false;
             self.rotate_or_complain(self.pos, tools);
@@ -259,32 +316,43 @@ impl FileSink {
 
     /// Moves everything behind `cut` to a new file; in the order that [`super::rotate`] describes.
     fn rotate(&mut self, cut: u64, tools: &mut Tools) -> io::Result<()> {
+        hit("rotate.begin");
         let shared = Arc::clone(&tools.shared);
         let mut registry = lock(&shared.registry);
+        let result = self.rotate_held(cut, &mut registry, tools);
+        self.note();
+        hit("rotate.noted");
+        result
+    }
+
+    fn rotate_held(&mut self, cut: u64, registry: &mut Registry, tools: &mut Tools) -> io::Result<()> {
         let ledger = Arc::clone(&self.ledger);
         let mut pieces = ledger.pieces();
         let path = ledger.path();
         let base = pieces.base + cut;
+        if self.backups == 0
+            && let Some(page) = &mut self.page
+        {
+            // There will be no backup to tell from what was dropped.
+            page.cutting(self.inode, pieces.base, cut);
+        }
         if self.backups == 0 && cut == self.pos {
+            hit("rotate.truncate");
             self.file.set_len(0)?;
+            hit("rotate.truncated");
             self.pos = 0;
             pieces.rotated(base, 0, 0);
             return Ok(());
         }
         let shifted = shift(path, self.backups);
+        hit("rotate.shifted");
         let made = shifted.and_then(|s| Ok((s, self.next(path, cut, &mut tools.scratch)?)));
-        let (shifted, (new, inode)) = made.inspect_err(|_| {
+        let done = made.and_then(|made| self.replace(&made.1.0, cut).map(|()| made));
+        let (shifted, (new, inode)) = done.inspect_err(|_| {
             // Nothing is lost: the backups only may have other numbers now.
             let _ = fs::remove_file(next_file(path));
             *pieces = Pieces::from_disk(path, self.pos, Some(ledger.end()));
         })?;
-        if self.backups > 0 {
-            if cut < self.pos {
-                self.file.set_len(cut)?;
-            }
-            fs::rename(path, numbered(path, 1))?;
-        }
-        fs::rename(next_file(path), path)?;
         registry.rekey(self.inode, inode);
         pieces.rotated(base, shifted.gap, self.backups);
         let old = std::mem::replace(&mut self.file, new);
@@ -298,12 +366,40 @@ impl FileSink {
         Ok(())
     }
 
+    /// Steps 3 to 5: the file ends at `cut` and becomes a backup, `LOG.new` takes its place. When a name cannot
+    /// be changed all is as before.
+    fn replace(&self, new: &File, cut: u64) -> io::Result<()> {
+        let path = self.ledger.path();
+        if self.backups == 0 {
+            return fs::rename(next_file(path), path);
+        }
+        if cut < self.pos {
+            self.file.set_len(cut)?;
+            hit("rotate.cut");
+        }
+        let moved = fs::rename(path, numbered(path, 1)).and_then(|()| {
+            hit("rotate.moved");
+            fs::rename(next_file(path), path).inspect_err(|_| {
+                // It was done the other way a moment ago.
+                let _ = fs::rename(numbered(path, 1), path);
+            })
+        });
+        hit("rotate.renamed");
+        moved.or_else(|e| {
+            let mut tail = vec![0; usize::try_from(self.pos - cut).unwrap_or(0)];
+            new.read_exact_at(&mut tail, 0)?;
+            self.file.write_all_at(&tail, cut)?;
+            Err(e)
+        })
+    }
+
     /// Makes `LOG.new` with the bytes behind `cut` and the old file's owner and mode.
     fn next(&self, path: &Path, cut: u64, scratch: &mut Vec<u8>) -> io::Result<(File, Inode)> {
         let old = self.file.metadata()?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(self.mode);
         let new = options.open(next_file(path))?;
+        hit("rotate.next");
         let (inode, meta) = inode(&new)?;
         if meta.mode() != old.mode() {
             new.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
@@ -320,6 +416,7 @@ impl FileSink {
             new.write_all_at(&scratch[..len], at - cut)?;
             at += len as u64;
         }
+        hit("rotate.copied");
         Ok((new, inode))
     }
 }

@@ -1,7 +1,7 @@
 //! What readers know of one log: which logical offsets lie in which file.
 //!
 //! A *logical offset* counts bytes since the log began, over all rotations. It never goes back while
-//! the daemon lives, even when the file is cleared or cut by somebody else.
+//! the programs live (see [`super::book`]), even when the file is cleared or cut by somebody else.
 
 use super::rotate::numbered;
 use super::{Registry, lock};
@@ -38,6 +38,25 @@ impl Ledger {
             bell: OnceLock::new(),
             pieces: Mutex::new(pieces),
         }
+    }
+
+    /// The same, but the file in use begins at `base`.
+    pub(super) fn at(path: PathBuf, size: u64, base: u64) -> Ledger {
+        let end = base + size;
+        let pieces = Mutex::new(Pieces::from_disk(&path, size, Some(end)));
+        Ledger { path: path.into(), end: AtomicU64::new(end), bell: OnceLock::new(), pieces }
+    }
+
+    /// It has turned out that the file in use begins at `base` and has `size` bytes.
+    pub(super) fn place(&self, _held: &Registry, size: u64, base: u64) {
+        *self.pieces() = Pieces::from_disk(&self.path, size, Some(base + size));
+        self.end.store(base + size, Ordering::Release);
+        self.ring();
+    }
+
+    /// Logical offset of the first byte of the file in use.
+    pub(super) fn base(&self) -> u64 {
+        self.pieces().base
     }
 
     /// The file in use.
@@ -108,8 +127,9 @@ impl Ledger {
 impl Pieces {
     /// Looks at the backups on disk. With `end` the offsets are counted back from there.
     pub(super) fn from_disk(path: &Path, size: u64, end: Option<u64>) -> Pieces {
-        let sizes: Vec<u64> =
-            (1..).map_while(|n| std::fs::metadata(numbered(path, n)).ok()).map(|m| m.len()).collect();
+        let size_of = |n| std::fs::metadata(numbered(path, n)).ok().map(|m| m.len());
+        // One number may be missing between two that are there: a crash in the middle of renaming them.
+        let sizes: Vec<u64> = (1..).map_while(|n| size_of(n).or_else(|| size_of(n + 1).map(|_| 0))).collect();
         let base = end.map_or_else(|| sizes.iter().sum(), |end| end.saturating_sub(size));
         let mut start = base;
         let older = sizes.iter().map(|len| {

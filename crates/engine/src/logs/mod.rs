@@ -19,18 +19,25 @@
 //! *Must never:* make a program wait for another program's target; lose or reorder a byte over a
 //! rotation; wake up while nothing is written.
 //!
+//! A daemon that dies leaves the FIFOs to the keeper. The next one takes them over (`adopt`), repairs what a
+//! rotation left half-done, and finds offsets and names in small files (`book`, `auto`). What a listener
+//! says leaves its FIFO only when the engine has made a note of it.
+//!
 //! *Tested* with real FIFOs and numbered lines (`tests.rs`, `rotate_tests.rs`, `tap_tests.rs`,
-//! `access_tests.rs`).
+//! `access_tests.rs`), and by killing a process that pumps (`crash_tests.rs`).
 //!
 //! Queues: commands (bounded by the callers: a unit has at most one attach, drain, clear or detach
 //! under way); facts (`FACTS`, what does not fit waits in order, counted in
-//! `Logs::deferred_facts`; the text in them is bounded by `TEXT`); deleted backups waiting to be freed (`undertaker`; freed in line when
+//! `Logs::deferred_facts`; the text in them is bounded by `TEXT`); a listener's words (one read, until the engine
+//! asks for more); deleted backups waiting to be freed (`undertaker`; freed in line when
 //! full); bytes for a device that does not take them (one read, then the FIFO is left alone).
 
 mod access;
+mod adopt;
 mod ansi;
 mod attach;
 mod auto;
+mod book;
 mod capture;
 mod device;
 mod fact;
@@ -54,6 +61,8 @@ mod undertaker;
 #[cfg(test)]
 mod access_tests;
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod rotate_tests;
 #[cfg(test)]
 mod tap_tests;
@@ -65,11 +74,13 @@ pub use auto::cleanup_auto;
 #[doc(hidden)]
 pub use capture::told_apart;
 pub use fact::{LogFact, TEXT, Text};
+pub use fifo::names as fifo_names;
 pub use reader::{LogReader, tail_of};
 pub use streams::Streams;
 pub use syslog::SyslogConfig;
 
-use auto::AutoFile;
+use auto::Autos;
+use book::Book;
 use ledger::Ledger;
 use mainlog::{Level, MainLog};
 use orders::Cmd;
@@ -102,12 +113,16 @@ pub struct LogsConfig {
     pub main: Option<MainLog>,
     /// For `stdout_syslog` and `stderr_syslog`.
     pub syslog: SyslogConfig,
+    /// The units of an earlier daemon go on: what it left in the runtime folder about its logs is read, and
+    /// else dropped. To be followed by [`Logs::adopt`] and, in the end, [`Logs::adopted`].
+    pub adopt: bool,
 }
 
 impl LogsConfig {
-    /// With the usual syslog, and no copy of output in the main log.
+    /// With the usual syslog, no copy of output in the main log, and nothing to go on with.
     pub fn new(runtime_dir: PathBuf, stdout: OwnedFd, stderr: OwnedFd) -> LogsConfig {
-        LogsConfig { runtime_dir, stdout, stderr, main: None, syslog: SyslogConfig::default() }
+        let syslog = SyslogConfig::default();
+        LogsConfig { runtime_dir, stdout, stderr, main: None, syslog, adopt: false }
     }
 }
 
@@ -141,7 +156,8 @@ struct Shared {
     attaching: Mutex<()>,
     units: Mutex<HashMap<UnitId, Arc<Streams>>>,
     /// The files that the daemon named itself, by unit and stream.
-    autos: Mutex<HashMap<UnitId, [Option<AutoFile>; 2]>>,
+    autos: Mutex<Autos>,
+    book: Arc<Book>,
     registry: Mutex<Registry>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// The thread has ended.
@@ -281,7 +297,8 @@ pub fn start(config: LogsConfig) -> io::Result<(Logs, mpsc::Receiver<LogFact>)> 
         bell: sys::Bell::new()?,
         attaching: Mutex::default(),
         units: Mutex::default(),
-        autos: Mutex::default(),
+        autos: Mutex::new(Autos::open(config.runtime_dir.join("autos"), config.adopt)),
+        book: Arc::new(Book::open(&config.runtime_dir.join("logbook"), config.adopt)),
         registry: Mutex::default(),
         thread: Mutex::default(),
         ended: AtomicBool::new(false),
@@ -302,11 +319,14 @@ pub fn start(config: LogsConfig) -> io::Result<(Logs, mpsc::Receiver<LogFact>)> 
 impl Logs {
     /// The unit is removed: what it has written is stored, then its FIFOs and files are closed. Their
     /// names are gone when this returns, so a new unit of the same name gets new ones. Log files stay.
-    pub fn detach(&self, unit: UnitId) {
-        lock(&self.shared.autos).remove(&unit);
-        let Some(streams) = lock(&self.shared.units).remove(&unit) else { return };
+    /// Returns the FIFOs' names, as [`Streams::fifo_fds`] has them: a keeper need not hold them any more.
+    pub fn detach(&self, unit: UnitId) -> Vec<String> {
+        lock(&self.shared.autos).forget(unit);
+        let Some(streams) = lock(&self.shared.units).remove(&unit) else { return Vec::new() };
         self.shared.unlink(&streams);
         self.shared.send(Cmd::Detach(unit));
+        // Both: a stream that had a FIFO under earlier settings may have none now.
+        [false, true].map(|stderr| fifo::file_name(&streams.escaped, stderr)).into()
     }
 
     /// Asks for what the unit has written up to now to be stored; answered by [`LogFact::Drained`].

@@ -27,6 +27,12 @@ pub(super) enum Cmd {
     Drain(UnitId, RunId),
     Reopen,
     Clear(UnitId, Stream, oneshot::Sender<io::Result<()>>),
+    /// The engine has noted so many bytes of what a listener said.
+    Consumed(UnitId, usize),
+    /// All units of an earlier daemon are attached.
+    Adopted,
+    /// Another daemon takes over.
+    Leave,
     Shutdown,
 }
 
@@ -61,6 +67,9 @@ impl Pump {
                     // Who asked may have gone away.
                     let _ = answer.send(self.clear(unit, stream));
                 }
+                Cmd::Consumed(unit, bytes) => self.consumed(unit, bytes),
+                Cmd::Adopted => self.adopted(),
+                Cmd::Leave => self.leave(),
                 Cmd::Shutdown => {
                     self.closing = true;
                     for unit in self.units.keys().copied().collect::<Vec<_>>() {
@@ -75,9 +84,19 @@ impl Pump {
         let old = self.units.remove(&setup.unit).unwrap_or([NONE; 2]);
         let mut lanes = [NONE; 2];
         for (index, (setup_lane, old)) in setup.lanes.into_iter().zip(old).enumerate() {
+            let mut setup_lane = setup_lane;
+            let ear = setup_lane.as_mut().and_then(|lane| lane.tap.as_mut()?.ear.as_mut());
             if old != NONE {
-                // What an earlier run wrote belongs where it was sent.
-                self.turn(old, true);
+                let before = self.lane(old).and_then(|lane| lane.ear().copied());
+                // What an earlier run wrote belongs where it was sent; but what was told to the engine as a
+                // listener's words waits for its answer.
+                match (ear, before) {
+                    (Some(ear), Some(before)) => *ear = before,
+                    (None, _) | (_, None) => {
+                        self.deafen(old);
+                        self.turn(old, true);
+                    }
+                }
                 self.end_run(old);
                 self.remove_lane(old);
             }
@@ -101,6 +120,11 @@ impl Pump {
             sink.users += 1;
             if let Body::File(file) = &mut sink.body {
                 file.configure(setup.max_bytes, setup.backups);
+                if file.owed() == Some(setup.fifo.mark) && setup.fifo.waiting() == 0 {
+                    // The line has no more than the file has of it.
+                    file.forgive();
+                    self.release(setup.sink);
+                }
             }
         }
         let id = self.free.pop().unwrap_or(self.lanes.len() as u32);
@@ -138,6 +162,11 @@ impl Pump {
         self.free.push(id);
         let Some(sink) = self.sink(lane.sink) else { return };
         sink.users = sink.users.saturating_sub(1);
+        if sink.owed() == Some(lane.fifo.mark) {
+            sink.forgive();
+            self.release(lane.sink);
+        }
+        let Some(sink) = self.sink(lane.sink) else { return };
         let Some(inode) = sink.inode() else { return };
         if lock(&self.tools.shared.registry).release(inode, 1) {
             self.sinks[lane.sink as usize] = None;
@@ -149,6 +178,9 @@ impl Pump {
         let ids = self.units.get(&unit).copied().unwrap_or([NONE; 2]);
         let mut drain = Drain { unit, goals: [0; 2], until: self.now + limit, then };
         for (id, goal) in ids.into_iter().zip(&mut drain.goals) {
+            if matches!(then, Then::Remove) {
+                self.deafen(id);
+            }
             let Some(lane) = self.lane(id) else { continue };
             *goal = lane.moved + lane.fifo.waiting();
             let goal = *goal;
@@ -171,7 +203,9 @@ impl Pump {
         if open && self.now < drain.until {
             return false;
         }
-        let starving = ids.into_iter().any(|id| self.lane(id).is_some_and(|lane| lane.starving));
+        let mut lanes = ids.into_iter().filter_map(|id| self.lanes.get(id as usize)?.as_ref());
+        let starving =
+            lanes.any(|lane| lane.starving || lane.tap.as_ref().is_some_and(|tap| tap.is_waiting()));
         if open && starving && matches!(drain.then, Then::Report(_)) {
             // It is the engine that is slow: what the run wrote is told before its end is.
             drain.until = self.now + DRAIN_LIMIT;
@@ -200,6 +234,51 @@ impl Pump {
         match &sink.stuck {
             Some(stuck) => stuck.retry.is_none() && (lane.moved < goal || !stuck.held.is_empty()),
             None => lane.moved < goal,
+        }
+    }
+
+    /// Nobody waits for what a listener says any more.
+    fn deafen(&mut self, id: u32) {
+        if let Some(ear) = self.lane(id).and_then(|lane| lane.ear()) {
+            ear.deaf = true;
+        }
+    }
+
+    fn consumed(&mut self, unit: UnitId, bytes: usize) {
+        let [id, _] = self.units.get(&unit).copied().unwrap_or([NONE; 2]);
+        let Some(lane) = self.lane(id) else { return };
+        let Some(ear) = lane.ear() else { return };
+        ear.noted = ear.noted.saturating_add(bytes).min(ear.told);
+        if lane.phase == Phase::Waiting && !lane.starving {
+            lane.phase = Phase::Hot;
+            self.hot.push_back(id);
+        }
+    }
+
+    /// A stream that would come first and is not there does not come.
+    fn adopted(&mut self) {
+        for id in 0..self.sinks.len() as u32 {
+            let Some(first) = self.sink(id).and_then(|sink| sink.owed()) else { continue };
+            if !self.lanes.iter().flatten().any(|lane| lane.sink == id && lane.fifo.mark == first) {
+                if let Some(sink) = self.sink(id) {
+                    sink.forgive();
+                }
+                self.release(id);
+            }
+        }
+    }
+
+    /// The last that is done: what was read already has nowhere else to go.
+    fn leave(&mut self) {
+        self.leaving = true;
+        for id in 0..self.lanes.len() as u32 {
+            self.end_run(id);
+        }
+        for sink in self.sinks.iter_mut().flatten() {
+            if let Some(stuck) = sink.stuck.take() {
+                let (done, _) = sink.write(&stuck.held, &mut self.tools);
+                self.tools.shared.dropped.fetch_add((stuck.held.len() - done) as u64, Ordering::Relaxed);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::mainlog::MainLog;
 use super::orders::Drain;
 use super::sink::{Body, Sink, Stuck};
 use super::syslog::Syslog;
-use super::tap::Tap;
+use super::tap::{Ear, Tap};
 use super::turn::{End, turn};
 use super::{LogFact, Shared, SinkId, Tools, lock};
 use crate::clock;
@@ -62,6 +62,16 @@ impl LaneState {
     pub(super) fn holds(&self) -> bool {
         self.tap.as_ref().is_some_and(|tap| tap.holds())
     }
+
+    /// It is a listener's standard output.
+    pub(super) fn hears(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.ear.is_some())
+    }
+
+    /// What became of the listener's words.
+    pub(super) fn ear(&mut self) -> Option<&mut Ear> {
+        self.tap.as_mut()?.ear.as_mut()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +122,8 @@ pub(super) struct Pump {
     pub(super) drains: Vec<Drain>,
     pub(super) now: Mono,
     pub(super) closing: bool,
+    /// Another daemon takes over.
+    pub(super) leaving: bool,
 }
 
 /// Starts the thread. No runtime in it: one epoll and one clock are all it waits for.
@@ -140,6 +152,7 @@ pub(super) fn spawn(
         drains: Vec::new(),
         now: clock::now().mono,
         closing: false,
+        leaving: false,
     };
     std::thread::Builder::new().name("logs".into()).stack_size(256 << 10).spawn(move || pump.run())
 }
@@ -149,7 +162,7 @@ impl Pump {
         let shared = Arc::clone(&self.tools.shared);
         // Also when this thread should panic: nobody is to wait for an answer then.
         let _ended = Ended(shared);
-        while !(self.closing && self.units.is_empty()) {
+        while !(self.leaving || self.closing && self.units.is_empty()) {
             let limit = self.patience();
             match self.epoll.wait(&mut self.events, limit) {
                 Ok(n) => self.wake_ready(n),
@@ -158,6 +171,9 @@ impl Pump {
             }
             self.now = clock::now().mono;
             self.obey();
+            if self.leaving {
+                break;
+            }
             self.expire();
             self.round();
             self.finish_drains();
@@ -167,11 +183,18 @@ impl Pump {
         // From here on nobody is promised an answer; who was promised one gets it.
         self.tools.shared.ended.store(true, Ordering::Release);
         self.obey();
+        if self.leaving {
+            // The next daemon asks anew. (And nobody takes facts while this one ends.)
+            return;
+        }
         for fact in std::mem::take(&mut self.late) {
             match &fact {
                 LogFact::Drained { .. } | LogFact::Trouble { .. } | LogFact::Recovered { .. } => {}
                 // All units are removed: nobody wants their words any more.
-                LogFact::Output { .. } | LogFact::Captured { .. } | LogFact::Heard { .. } => continue,
+                LogFact::Output { .. }
+                | LogFact::Captured { .. }
+                | LogFact::Heard { .. }
+                | LogFact::Stored { .. } => continue,
             }
             // Nobody listens any more: then nobody waits either.
             if self.facts.blocking_send(fact).is_err() {
@@ -277,7 +300,7 @@ impl Pump {
             return;
         }
         // A listener's answer is waited for: its stream does not cool.
-        let urgent = lane.tap.as_ref().is_some_and(|tap| tap.heard);
+        let urgent = lane.hears();
         let asleep = (turn.moved == 0 || urgent)
             && !turn.partial
             && self.epoll.modify(lane.fifo.as_fd(), u64::from(id), Interest::ReadOnce).is_ok();
@@ -303,14 +326,16 @@ impl Pump {
             lane.phase = Phase::Waiting;
             return result;
         }
+        let owed = sink.owed().is_some();
         let (moved, end) = turn(lane, sink, everything, &mut self.tools);
+        let paid = owed && sink.owed().is_none();
         result.moved = moved as u64;
         lane.moved += result.moved;
         let (unit, sink) = (lane.unit, lane.sink);
         let stored = match &end {
             End::Done | End::More => moved > 0,
             End::Stuck { held, .. } => moved > held.len(),
-            End::Partial | End::Gone { .. } | End::Taken(_) => false,
+            End::Partial | End::Waiting | End::Gone { .. } | End::Taken(_) => false,
         };
         self.pass_on(id);
         self.news(unit, sink, stored);
@@ -318,6 +343,11 @@ impl Pump {
             End::Done => {}
             End::More => result.more = true,
             End::Partial => result.partial = true,
+            End::Waiting => {
+                if let Some(lane) = self.lane(id) {
+                    lane.phase = Phase::Waiting;
+                }
+            }
             End::Stuck { error, held } => self.stop(id, unit, sink, &error, held),
             End::Gone { error, lost } => {
                 self.tools.shared.dropped.fetch_add(lost as u64, Ordering::Relaxed);
@@ -328,6 +358,9 @@ impl Pump {
                 self.merge(sink, other);
                 result.more = true;
             }
+        }
+        if paid {
+            self.release(sink);
         }
         result
     }
@@ -416,7 +449,7 @@ impl Pump {
     }
 
     /// The streams of a target that takes bytes again have their turns.
-    fn release(&mut self, id: SinkId) {
+    pub(super) fn release(&mut self, id: SinkId) {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if let Some(lane) = lane
                 && lane.sink == id

@@ -13,6 +13,7 @@
 //! Found at the next start: `LOG` gone: do 5. `LOG` ends with a line end: do 4 and 5. Else step 3 was
 //! not done, all bytes are in `LOG`, and `LOG.new` is deleted.
 
+use crate::failpoint::hit;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -55,6 +56,7 @@ pub(super) fn shift(path: &Path, backups: u32) -> io::Result<Shifted> {
     }
     for n in (1..gap.min(backups)).rev() {
         fs::rename(numbered(path, n), numbered(path, n + 1))?;
+        hit("shift.step");
     }
     Ok(shifted)
 }
@@ -71,12 +73,20 @@ pub(super) fn repair(path: &Path, backups: u32) -> io::Result<()> {
     match last_byte(path) {
         Ok(Some(b'\n')) => {
             if backups > 0 {
+                hit("repair.shift");
                 shift(path, backups)?;
+                hit("repair.shifted");
                 fs::rename(path, numbered(path, 1))?;
+                hit("repair.moved");
             }
             fs::rename(&new, path)
         }
-        Ok(_) => fs::remove_file(&new),
+        // Somebody made it again after step 4.
+        Ok(None) if fs::metadata(&new)?.len() > 0 => fs::rename(&new, path),
+        Ok(_) => {
+            hit("repair.drop");
+            fs::remove_file(&new)
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => fs::rename(&new, path),
         Err(e) => Err(e),
     }

@@ -219,6 +219,24 @@ fn a_rotation_that_fails_stores_all_the_same() {
     assert!(fs::metadata(&log).unwrap().len() < 100);
 }
 
+#[test]
+fn a_rotation_that_fails_late_stores_the_unfinished_line_too() {
+    let mut rig = Rig::new();
+    let log = rig.path("a.log");
+    let streams = rig.attach(1, &to_file(&log, 10, 1));
+    // Nothing moves before the file itself is renamed.
+    fs::create_dir(numbered(&log, 1)).unwrap();
+    let mut out = File::from(streams.stdout_writer().unwrap());
+    out.write_all(b"one\ntwo\nthr").unwrap();
+    let LogFact::Trouble { error, .. } = rig.fact() else { panic!("trouble expected") };
+    assert_eq!(error, "cannot rotate: Is a directory");
+    out.write_all(b"ee\n").unwrap();
+    rig.settle(1);
+    assert_eq!(fs::read(&log).unwrap(), b"one\ntwo\nthree\n");
+    assert_eq!(streams.reader(Stream::Stdout).unwrap().end(), 14);
+    assert!(!next_file(&log).exists());
+}
+
 /// Lays out files as a crash may leave them, repairs, and returns what is there.
 fn repaired(before: &[(&str, &str)], backups: u32) -> Vec<(String, String)> {
     let dir = tempfile::tempdir().unwrap();
@@ -252,6 +270,9 @@ fn a_crash_at_any_step_is_repaired() {
     // Nothing to repair.
     let after = repaired(&[("l", "one\ntw")], 3);
     assert_eq!(after, owned(&[("l", "one\ntw")]));
+    // The same, and then somebody made the file again.
+    let after = repaired(&[("l", ""), ("l.1", "one\n"), ("l.new", "tw")], 3);
+    assert_eq!(after, owned(&[("l", "tw"), ("l.1", "one\n")]));
     // A line of more than a megabyte was being cut: nothing moves.
     let after = repaired(&[("l", "xxx"), ("l.new", "")], 3);
     assert_eq!(after, owned(&[("l", "xxx")]));

@@ -95,6 +95,21 @@ impl Sink {
         }
     }
 
+    /// The stream that comes first: see [`super::book::Page::owed`].
+    pub(super) fn owed(&self) -> Option<u64> {
+        match &self.body {
+            Body::File(file) => file.owed(),
+            Body::Device(_) | Body::Nowhere(_) => None,
+        }
+    }
+
+    /// No stream comes first any more.
+    pub(super) fn forgive(&mut self) {
+        if let Body::File(file) = &mut self.body {
+            file.forgive();
+        }
+    }
+
     /// Wakes those who read along.
     pub(super) fn ring(&self) {
         if let Body::File(file) = &self.body {

@@ -1,13 +1,14 @@
 //! The output streams of one unit, as the rest of the engine holds them.
 
-use super::fifo::Fifo;
+use super::fifo::{self, Fifo};
 use super::ledger::Ledger;
 use super::reader::LogReader;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use supers_core::control::Stream;
 use supers_os::pipe;
 
@@ -70,6 +71,37 @@ impl Streams {
         self.lanes.iter().any(|lane| match lane {
             Lane::Wired { fifo, told, .. } => *told || fifo.pending(),
             Lane::Null | Lane::Merged => false,
+        })
+    }
+
+    /// The names that the FIFOs of a unit have, standard output first.
+    pub fn names(unit: &str) -> [String; 2] {
+        let escaped = fifo::escape(unit);
+        [false, true].map(|stderr| fifo::file_name(&escaped, stderr))
+    }
+
+    /// The FIFOs and their names, which are unique in the daemon: what a keeper must hold, so that nothing
+    /// in them is lost when the daemon dies.
+    pub fn fifo_fds(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
+        self.fifos().map(|(name, fifo)| (name, fifo.as_fd()))
+    }
+
+    /// Those of them that the keeper was not given yet. They count as given from now on; when giving fails
+    /// see [`Streams::give_again`].
+    pub fn take_unheld(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        let unheld = self.fifos().filter(|(_, fifo)| !fifo.held.swap(true, Ordering::AcqRel));
+        unheld.map(|(name, fifo)| (name, fifo.as_fd())).collect()
+    }
+
+    /// The keeper has none of them.
+    pub fn give_again(&self) {
+        self.fifos().for_each(|(_, fifo)| fifo.held.store(false, Ordering::Release));
+    }
+
+    fn fifos(&self) -> impl Iterator<Item = (String, &Fifo)> {
+        self.lanes.iter().zip([false, true]).filter_map(|(lane, stderr)| match lane {
+            Lane::Wired { fifo, .. } => Some((fifo::file_name(&self.escaped, stderr), &**fifo)),
+            Lane::Null | Lane::Merged => None,
         })
     }
 

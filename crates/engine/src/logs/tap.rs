@@ -17,6 +17,8 @@ const MAX_LINE: usize = 8 << 10;
 pub(super) enum News {
     /// What a listener wrote, as it is.
     Heard(Vec<u8>),
+    /// All of that has left the FIFO.
+    Stored,
     /// A piece of output, stripped.
     Output(Vec<u8>),
     /// A captured text.
@@ -27,6 +29,17 @@ pub(super) enum News {
     Copy(Vec<u8>),
 }
 
+/// What became of a listener's words, which stay in the FIFO until the engine has made a note of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ear {
+    /// So many bytes at the FIFO's beginning were told: one read at most.
+    pub(super) told: usize,
+    /// So many of them the engine has noted: they may leave.
+    pub(super) noted: usize,
+    /// Nobody listens any more: all may leave.
+    pub(super) deaf: bool,
+}
+
 /// Who wants the text of one stream.
 pub(super) struct Tap {
     /// Which stream.
@@ -35,7 +48,7 @@ pub(super) struct Tap {
     pub(super) name: String,
     strip: bool,
     /// It is a listener's standard output.
-    pub(super) heard: bool,
+    pub(super) ear: Option<Ear>,
     events: bool,
     copy: bool,
     capture: Option<Capture>,
@@ -53,7 +66,7 @@ impl Tap {
             channel,
             name: name.into(),
             strip: sink.strip_ansi,
-            heard,
+            ear: heard.then(Ear::default),
             events,
             copy,
             capture: capture.then(|| Capture::new(sink.capture_max)),
@@ -63,7 +76,7 @@ impl Tap {
 
     /// Facts come of it.
     pub(super) fn tells(&self) -> bool {
-        self.events || self.heard || self.capture.is_some()
+        self.events || self.ear.is_some() || self.capture.is_some()
     }
 
     /// Some text that was read is neither in the target nor told.
@@ -71,11 +84,19 @@ impl Tap {
         self.capture.as_ref().is_some_and(Capture::holds) || self.line.as_ref().is_some_and(|l| !l.is_empty())
     }
 
-    /// Takes what was read. Text for the target is added to `target`.
+    /// The engine has been told something and has not noted it yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.ear.is_some_and(|ear| ear.told > 0)
+    }
+
+    /// Nobody but the engine wants the text, and the target takes it as it is.
+    pub(super) fn only_hears(&self) -> bool {
+        self.ear.is_some() && !self.strip && !self.copy && self.line.is_none()
+    }
+
+    /// Takes what was read. Text for the target is added to `target`. (What a listener says was told before:
+    /// see [`super::turn`].)
     pub(super) fn take(&mut self, read: &[u8], target: &mut Vec<u8>, news: &mut Vec<News>) {
-        if self.heard && !read.is_empty() {
-            news.push(News::Heard(read.to_vec()));
-        }
         match self.capture.take() {
             Some(mut capture) => {
                 capture.feed(read, |part| self.part(part, target, news));
@@ -159,6 +180,7 @@ mod tests {
         }
         let news = news.into_iter().map(|n| match n {
             News::Heard(b) => format!("heard {}", b.as_bstr()),
+            News::Stored => "stored".to_owned(),
             News::Output(b) => format!("output {}", b.as_bstr()),
             News::Captured(b) => format!("captured {}", b.as_bstr()),
             News::Line(b) => format!("line {}", b.as_bstr()),
@@ -191,7 +213,7 @@ mod tests {
         assert_eq!(news, ["output A", "captured B"]);
         let (target, news) = take(&mut tap(sink, true, false), &["READY\n\x1b[1m"]);
         assert_eq!(target, "READY\n");
-        assert_eq!(news, ["heard READY\n\x1b[1m"]);
+        assert!(news.is_empty(), "it was heard before it was read");
     }
 
     #[test]

@@ -33,6 +33,13 @@ fn told(rig: &mut Rig) -> Vec<LogFact> {
     }
 }
 
+/// Waits for something that comes soon.
+fn until(mut done: impl FnMut() -> bool) {
+    while !done() {
+        std::thread::yield_now();
+    }
+}
+
 /// A name for an open file.
 fn proc_path(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
@@ -102,12 +109,33 @@ fn a_listener_is_heard_and_logged() {
     let streams = rig.logs.attach_listener(U, "u1", &settings, None, false).unwrap();
     assert!(!Arc::ptr_eq(&deaf, &streams));
     say(&streams, "READY\n");
-    // Without being asked for, and again although something was read a moment ago.
     assert_eq!(rig.fact(), heard("READY\n"));
+    // One thing at a time, and none leaves the FIFO before the engine has noted it.
     say(&streams, "RESULT 2\n\x1b[mOK");
+    rig.logs.drain(U, RunId(5));
+    rig.logs.consumed(U, 2);
+    until(|| text(&rig.path("a.log")) == "RE");
+    assert_eq!(rig.facts.len(), 0);
+    rig.logs.consumed(U, 4);
+    assert_eq!(rig.fact(), LogFact::Stored { unit: U });
     assert_eq!(rig.fact(), heard("RESULT 2\n\x1b[mOK"));
-    rig.settle(1);
+    assert_eq!(text(&rig.path("a.log")), "READY\n");
+    rig.logs.consumed(U, 14);
+    assert_eq!(rig.fact(), LogFact::Stored { unit: U });
+    assert_eq!(rig.fact(), LogFact::Drained { unit: U, run: RunId(5) });
     assert_eq!(text(&rig.path("a.log")), "READY\nRESULT 2\nOK");
+    // Other settings for the next run: what was told is not told again.
+    say(&streams, "READY\n");
+    assert_eq!(rig.fact(), heard("READY\n"));
+    let settings = with(&rig, |_| ());
+    rig.logs.attach_listener(U, "u1", &settings, None, false).unwrap();
+    say(&streams, "more\n");
+    rig.logs.consumed(U, 6);
+    assert_eq!(rig.fact(), heard("more\n"));
+    // Nobody answers any more: it is stored when the unit is removed.
+    rig.logs.detach(U);
+    rig.settle(1);
+    assert_eq!(text(&rig.path("a.log")), "READY\nRESULT 2\nOKREADY\nmore\n");
 }
 
 #[test]

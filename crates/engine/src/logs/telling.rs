@@ -69,6 +69,7 @@ impl Pump {
             let channel = tap.channel;
             match news {
                 News::Heard(bytes) => self.tell(LogFact::Heard { unit, text: text(bytes) }),
+                News::Stored => self.tell(LogFact::Stored { unit }),
                 News::Output(bytes) => self.tell(LogFact::Output { unit, channel, text: text(bytes) }),
                 News::Captured(bytes) => self.tell(LogFact::Captured { unit, channel, text: text(bytes) }),
                 News::Line(line) => self.send_line(&tap, &line),

@@ -318,14 +318,14 @@ fn a_full_device_makes_nobody_else_wait() {
     assert!(full.pending());
 }
 
-/// A file system of one megabyte.
-struct SmallDisk(PathBuf);
+/// A file system of few bytes.
+pub(super) struct SmallDisk(pub(super) PathBuf);
 
 impl SmallDisk {
-    fn mount(at: PathBuf) -> SmallDisk {
+    pub(super) fn mount(at: PathBuf, size: &str) -> SmallDisk {
         fs::create_dir(&at).unwrap();
         let done = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m", "supers-test"])
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "supers-test"])
             .arg(&at)
             .status();
         assert!(done.is_ok_and(|s| s.success()), "this test mounts a small tmpfs: run it as root");
@@ -342,7 +342,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_loses_nothing() {
     let mut rig = Rig::new();
-    let disk = SmallDisk::mount(rig.path("disk"));
+    let disk = SmallDisk::mount(rig.path("disk"), "1m");
     let (log, ballast) = (disk.0.join("a.log"), disk.0.join("ballast"));
     fs::write(&ballast, vec![b'x'; 700 << 10]).unwrap();
     let streams = rig.attach(1, &to_file(&log, 0, 0));
@@ -585,7 +585,7 @@ fn a_unit_costs_little_memory() {
         + size_of::<Option<pump::LaneState>>()
         + size_of::<Option<sink::Sink>>();
     let blocks = size_of::<Streams>() + size_of::<fifo::Fifo>() + size_of::<Ledger>() + 3 * 16;
-    assert!(tables * 3 / 2 + blocks < 600, "{tables} {blocks}");
+    assert!(tables * 3 / 2 + blocks < 640, "{tables} {blocks}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use super::file::{Checked, FileSink, Room};
 use super::pump::LaneState;
 use super::sink::{Body, Sink};
+use super::tap::{Ear, News, Tap};
 use super::{SinkId, Tools, ansi, sys};
+use crate::failpoint::hit;
 use bstr::ByteSlice;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -23,6 +25,8 @@ pub(super) enum End {
     /// The beginning of a line, left where it is: other streams write to the same target, and the rest
     /// may be on its way.
     Partial,
+    /// The stream has to wait for the engine, or for another stream; it is told when it may go on.
+    Waiting,
     /// The target takes nothing. `held` was read and not written.
     Stuck { error: io::Error, held: Vec<u8> },
     /// The target is gone for good; so many bytes with it.
@@ -49,6 +53,19 @@ pub(super) fn turn(
         Ok(Checked::Taken(other)) => return (0, End::Taken(other)),
         Err(error) => return stuck(error),
     }
+    if let Body::File(file) = &mut sink.body {
+        match file.owed() {
+            Some(first) if first != lane.fifo.mark => return (0, End::Waiting),
+            Some(_) if !lane.hears() => return rest_of_line(lane, sink, tools),
+            // A listener goes on when the engine has heard it.
+            Some(_) => file.forgive(),
+            None => {}
+        }
+        file.written_by(lane.fifo.mark);
+    }
+    if lane.hears() {
+        return listen(lane, sink, there, tools);
+    }
     // What is told is told in small pieces, so that it can wait in the FIFO.
     let mut most = if lane.tap.is_some() { COPY } else { BUDGET };
     let mut goal = there.min(most);
@@ -70,10 +87,72 @@ pub(super) fn turn(
     }
 }
 
+/// The first turn after a daemon died in the middle of a line: up to the end of that line, before any other
+/// stream writes to the file. All of the line was in the FIFO when the daemon began to move it.
+fn rest_of_line(lane: &mut LaneState, sink: &mut Sink, tools: &mut Tools) -> (usize, End) {
+    let (goal, whole) = match next_line(lane, COPY as u64, COPY, tools) {
+        Ok(ahead) => ahead,
+        Err(error) => return (0, End::Stuck { error, held: Vec::new() }),
+    };
+    let (moved, end) = by_splice_or_copy(lane, sink, goal, tools);
+    if moved > 0 {
+        sink.ring();
+    }
+    if !matches!(end, End::Done) {
+        return (moved, end);
+    }
+    if whole || goal < COPY {
+        sink.forgive();
+    }
+    (moved, End::More)
+}
+
+/// One turn of a listener's standard output. What it says is told while it is still in the FIFO, and leaves it
+/// when the engine has noted it.
+fn listen(lane: &mut LaneState, sink: &mut Sink, there: usize, tools: &mut Tools) -> (usize, End) {
+    let Some(ear) = lane.ear() else { return (0, End::Done) };
+    if ear.deaf {
+        (ear.told, ear.noted) = (there, there);
+    }
+    let Ear { told, noted, .. } = *ear;
+    if noted > 0 {
+        hit("heard.consume");
+        let (moved, end) = by_splice_or_copy(lane, sink, noted, tools);
+        hit("heard.consumed");
+        if let Some(ear) = lane.ear() {
+            (ear.told, ear.noted) = (told.saturating_sub(moved), noted.saturating_sub(moved));
+            if ear.told == 0 && moved > 0 {
+                tools.news.push(News::Stored);
+            }
+        }
+        if moved > 0 {
+            sink.ring();
+        }
+        return match end {
+            End::Done if there > moved => (moved, End::More),
+            end => (moved, end),
+        };
+    }
+    if told > 0 {
+        return (0, End::Waiting);
+    }
+    match look_ahead(lane, there.min(COPY), tools).map(<[u8]>::to_vec) {
+        Ok(bytes) => {
+            if let Some(ear) = lane.ear() {
+                ear.told = bytes.len();
+            }
+            tools.news.push(News::Heard(bytes));
+            hit("heard.told");
+            (0, End::Waiting)
+        }
+        Err(error) => (0, End::Stuck { error, held: Vec::new() }),
+    }
+}
+
 fn by_splice_or_copy(lane: &mut LaneState, sink: &mut Sink, goal: usize, tools: &mut Tools) -> (usize, End) {
     if let Body::File(file) = &mut sink.body
         && !lane.strip
-        && lane.tap.is_none()
+        && lane.tap.as_deref().is_none_or(Tap::only_hears)
     {
         match by_splice(lane, file, goal, tools) {
             // A file system that cannot splice; seen with odd ones only.
@@ -96,7 +175,10 @@ fn by_splice(lane: &LaneState, file: &mut FileSink, goal: usize, tools: &mut Too
             },
         };
         let (target, pos) = file.target();
-        match sys::splice(lane.fifo.file(), target, pos, want) {
+        hit("splice.before");
+        let spliced = sys::splice(lane.fifo.file(), target, pos, want);
+        hit("splice.after");
+        match spliced {
             // Cannot be: only we take bytes out.
             Ok(0) => break,
             Ok(n) => {

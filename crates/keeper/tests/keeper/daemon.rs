@@ -1,6 +1,6 @@
 //! The scripted daemon.
 
-use crate::runner::{OOM_ENV, PATIENCE};
+use crate::runner::{FILES_ENV, OOM_ENV, PATIENCE, files_of};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs;
@@ -13,18 +13,20 @@ use supers_os::spawn::{Child, Method, Plan, Report, spawn};
 use supers_os::{Exit, Pid, Signal, process, reap};
 
 pub(crate) struct Daemon {
-    socket: OwnedFd,
-    starts: u32,
-    keeper: i32,
+    pub socket: OwnedFd,
+    pub starts: u32,
+    pub keeper: i32,
+    pub rolled_back: bool,
     /// What the keeper shall end with.
-    code: i32,
+    pub code: i32,
 }
 
 /// Runs one life of a scenario.
 pub(crate) fn role(scenario: fn(&mut Daemon)) -> i32 {
     let socket = keeper_proto::inherited_socket().unwrap();
-    let (starts, keeper) = keeper_proto::wait_hello(socket.as_fd()).unwrap();
-    let mut daemon = Daemon { socket, starts, keeper, code: 0 };
+    let hello = keeper_proto::wait_hello(socket.as_fd()).unwrap();
+    let keeper_proto::Hello { starts, keeper_pid: keeper, rolled_back } = hello;
+    let mut daemon = Daemon { socket, starts, keeper, rolled_back, code: 0 };
     // A failure must not look like a crash to be restarted.
     let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         daemon.look_around();
@@ -36,7 +38,7 @@ pub(crate) fn role(scenario: fn(&mut Daemon)) -> i32 {
     77
 }
 
-fn shell(script: &str, stdin: i32) -> Plan {
+pub(crate) fn shell(script: &str, stdin: i32) -> Plan {
     let words = ["sh", "-c", script].map(|w| CString::new(w).unwrap());
     let mut plan = Plan::new(c"/bin/sh".into(), words.into());
     plan.env = vec![c"PATH=/bin:/usr/bin".into()];
@@ -46,7 +48,7 @@ fn shell(script: &str, stdin: i32) -> Plan {
 
 impl Daemon {
     /// What each daemon finds.
-    fn look_around(&self) {
+    pub(crate) fn look_around(&self) {
         let comm = fs::read_to_string(format!("/proc/{}/comm", self.keeper)).unwrap();
         assert_eq!(comm.trim(), "super-keeper");
         assert_eq!(
@@ -56,11 +58,14 @@ impl Daemon {
         );
         let oom = process::oom_score_adj().unwrap().to_string();
         assert_eq!(Some(oom), std::env::var(OOM_ENV).ok(), "the keeper's own is not inherited");
+        let (soft, hard) = files_of("self");
+        assert_eq!(Some(soft), std::env::var(FILES_ENV).ok(), "nor what it raised");
+        assert_eq!(files_of(&self.keeper.to_string()), (hard.clone(), hard));
         let status = fs::read_to_string("/proc/self/status").unwrap();
         assert!(status.contains("SigBlk:\t0000000000000000"), "{status}");
     }
 
-    fn say(&self, message: ToKeeper) {
+    pub(crate) fn say(&self, message: ToKeeper) {
         while let Err(e) = keeper_proto::send(self.socket.as_fd(), &message) {
             assert_eq!(e.kind(), io::ErrorKind::WouldBlock);
             assert!(wait_writable(self.socket.as_fd(), PATIENCE).unwrap());
@@ -68,7 +73,7 @@ impl Daemon {
     }
 
     /// The next message.
-    fn hear(&self) -> ToDaemon {
+    pub(crate) fn hear(&self) -> ToDaemon {
         loop {
             match keeper_proto::recv(self.socket.as_fd()) {
                 Ok(message) => return message.expect("the keeper lives"),
@@ -79,7 +84,7 @@ impl Daemon {
     }
 
     /// The next message that is no nudge.
-    fn word(&self) -> ToDaemon {
+    pub(crate) fn word(&self) -> ToDaemon {
         loop {
             let message = self.hear();
             if message != ToDaemon::Nudge {
@@ -88,13 +93,13 @@ impl Daemon {
         }
     }
 
-    fn start(&self, run: u64, mut plan: Plan) -> Child {
+    pub(crate) fn start(&self, run: u64, mut plan: Plan) -> Child {
         plan.report = Some(Report { fd: self.socket.as_raw_fd(), run });
         spawn(&plan, Method::Keeper).unwrap()
     }
 
     /// All that the keeper lists.
-    fn list(&self) -> Vec<(i32, u64)> {
+    pub(crate) fn list(&self) -> Vec<(i32, u64)> {
         self.say(ToKeeper::List);
         let mut all = Vec::new();
         loop {
@@ -117,7 +122,7 @@ fn gate() -> (PipeReader, PipeWriter) {
     io::pipe().unwrap()
 }
 
-fn until_ended(child: &Child) {
+pub(crate) fn until_ended(child: &Child) {
     assert!(wait_readable(child.pidfd.as_fd(), PATIENCE).unwrap());
 }
 
@@ -125,7 +130,7 @@ fn exists(pid: i32) -> bool {
     fs::exists(format!("/proc/{pid}")).unwrap()
 }
 
-fn die() {
+pub(crate) fn die() {
     reap::kill(Pid(process::pid()), Signal::KILL).unwrap();
 }
 

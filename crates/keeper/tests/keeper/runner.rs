@@ -19,6 +19,23 @@ pub(crate) const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
 const ALLOCATED: i32 = 99;
 /// Tells the daemon its runner's oom_score_adj.
 pub(crate) const OOM_ENV: &str = "TEST_OOM";
+/// And its soft limit of open files.
+pub(crate) const FILES_ENV: &str = "TEST_FILES";
+/// The keeper's: numbers of the descriptors for it.
+const FDS_ENV: &str = "TEST_FDS";
+
+/// Soft and hard limit of open files of a process.
+pub(crate) fn files_of(pid: &str) -> (String, String) {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let mut words = line.split_ascii_whitespace().skip(3).map(str::to_owned);
+    (words.next().unwrap(), words.next().unwrap())
+}
+
+/// The runner's soft limit.
+pub(crate) fn soft_files() -> u64 {
+    std::env::var(FILES_ENV).unwrap().parse().unwrap_or(u64::MAX)
+}
 
 /// A keeper and what it writes.
 pub(crate) struct World {
@@ -28,6 +45,7 @@ pub(crate) struct World {
     /// The other end of everybody's standard input.
     input: Option<File>,
     ready: File,
+    words: File,
 }
 
 impl World {
@@ -35,18 +53,23 @@ impl World {
         let (output, theirs) = io::pipe().unwrap();
         let (ready, their_ready) = io::pipe().unwrap();
         process::set_inheritable(their_ready.as_fd(), true).unwrap();
+        let words = supers_os::exec::memory_file(c"words").unwrap();
+        process::set_inheritable(words.as_fd(), true).unwrap();
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("super-keeper").arg(scenario).arg(their_ready.as_raw_fd().to_string());
+        command.arg0("super-keeper").arg(scenario);
+        command.env(FDS_ENV, format!("{},{}", their_ready.as_raw_fd(), words.as_raw_fd()));
+        command.env(FILES_ENV, files_of("self").0);
         command.env(OOM_ENV, process::oom_score_adj().unwrap().to_string());
         command.stdin(Stdio::piped()).stdout(theirs.try_clone().unwrap()).stderr(theirs);
         let mut keeper = command.spawn().unwrap();
         let input = keeper.stdin.take().map(|stdin| File::from(OwnedFd::from(stdin)));
         let (output, ready) = (OwnedFd::from(output).into(), OwnedFd::from(ready).into());
-        World { keeper, output, unread: Vec::new(), input, ready }
+        process::set_inheritable(words.as_fd(), false).unwrap();
+        World { keeper, output, unread: Vec::new(), input, ready, words }
     }
 
     /// The next line that the daemon writes.
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         loop {
             if let Some(end) = self.unread.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
@@ -60,7 +83,7 @@ impl World {
         }
     }
 
-    fn expect(&mut self, line: &str) {
+    pub(crate) fn expect(&mut self, line: &str) {
         assert_eq!(self.line(), line);
     }
 
@@ -73,14 +96,41 @@ impl World {
     }
 
     /// The keeper says how a daemon ended.
-    fn died(&mut self, how: &str) {
+    pub(crate) fn died(&mut self, how: &str) {
         let line = self.line();
         let good = line.starts_with("super-keeper: superd (pid ") && line.ends_with(how);
         assert!(good, "{line}");
     }
 
+    /// A line for whoever reads the input.
+    pub(crate) fn send(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// What the keeper left in its file.
+    pub(crate) fn last_words(&self) -> String {
+        std::fs::read_to_string(format!("/proc/self/fd/{}", self.words.as_raw_fd())).unwrap()
+    }
+
+    /// The keeper was killed.
+    pub(crate) fn is_killed(&mut self) {
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&self.keeper.wait().unwrap()), Some(9));
+    }
+
+    /// What everybody writes until all have ended.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut part = [0u8; 512];
+        loop {
+            assert!(wait_readable(self.output.as_fd(), PATIENCE).unwrap(), "all end");
+            match self.output.read(&mut part).unwrap() {
+                0 => return String::from_utf8_lossy(&self.unread).into_owned(),
+                n => self.unread.extend_from_slice(&part[..n]),
+            }
+        }
+    }
+
     /// The keeper's exit code.
-    fn end(&mut self) -> i32 {
+    pub(crate) fn end(&mut self) -> i32 {
         let pidfd = reap::pidfd_open(self.pid()).unwrap();
         assert!(wait_readable(pidfd.as_fd(), PATIENCE).unwrap(), "the keeper ends");
         let code = self.keeper.wait().unwrap().code().expect("a code");
@@ -106,16 +156,39 @@ impl Drop for World {
     }
 }
 
-/// What runs as the keeper.
-pub(crate) fn keeper_role(words: &[String]) -> i32 {
-    let ready = process::adopt_fd(words[2].parse().unwrap()).unwrap();
-    let wanted = ["a_launcher_is_released", "a_deaf_daemon_loses_nothing"].contains(&words[1].as_str());
-    let argv = ["superd", &words[1]].map(|w| CString::new(w).unwrap()).into();
+/// Words and environment of a keeper.
+pub(crate) fn keeper_words(scenario: &str) -> (Vec<CString>, Vec<CString>) {
+    let argv = ["super-keeper", scenario].map(|w| CString::new(w).unwrap()).into();
     let entry = |(k, v): (std::ffi::OsString, std::ffi::OsString)| {
         CString::new([k.into_vec(), b"=".to_vec(), v.into_vec()].concat()).unwrap()
     };
-    let env = std::env::vars_os().map(entry).collect();
-    let setup = Setup { argv, env, ready: wanted.then_some(ready), lock: None };
+    (argv, std::env::vars_os().map(entry).collect())
+}
+
+/// What runs as the keeper.
+pub(crate) fn keeper_role(words: &[String]) -> i32 {
+    let inherited = supers_keeper::handover::inherit().map(|inherited| inherited.unwrap());
+    let fds = std::env::var(FDS_ENV).unwrap();
+    let fds = fds.split(',').map(|n| process::adopt_fd(n.parse().unwrap()).ok());
+    let (mut ready, mut last_words) = (None, None);
+    if inherited.is_some() {
+        println!("took over");
+    } else {
+        [ready, last_words] = fds.collect::<Vec<_>>().try_into().unwrap();
+    }
+    if !["a_launcher_is_released", "a_deaf_daemon", "thousands_reach"].iter().any(|s| words[1].starts_with(s))
+    {
+        ready = None;
+    }
+    let argv = ["superd", &words[1]].map(|w| CString::new(w).unwrap()).into();
+    let mut own = keeper_words(&words[1]);
+    if words[1] == "a_keeper_that_cannot_follow_goes_on" {
+        // More than the kernel takes.
+        own.0.push(CString::new("x".repeat(200_000)).unwrap());
+    }
+    let env = keeper_words("").1;
+    let upgrade_wait = Some(Duration::from_secs(1));
+    let setup = Setup { argv, env, own, ready, last_words, inherited, upgrade_wait, ..Setup::default() };
     let keeper = Keeper::start(setup).unwrap();
     let before = alloc::count();
     let code = keeper.keep();
@@ -129,7 +202,7 @@ pub(crate) fn ends_with<const CODE: i32>(world: &mut World) {
 
 pub(crate) fn deaf(world: &mut World) {
     assert!(wait_readable(world.ready.as_fd(), PATIENCE).unwrap());
-    world.input.as_mut().unwrap().write_all(b"go on\n").unwrap();
+    world.send("go on");
     assert_eq!(world.end(), 0);
 }
 
@@ -167,7 +240,7 @@ pub(crate) fn signals(world: &mut World) {
         let pid = process::pid();
         world.expect(&format!("{name} from {pid}"));
     }
-    world.input.as_mut().unwrap().write_all(b"end\n").unwrap();
+    world.send("end");
     assert_eq!(world.end(), 3);
 }
 

@@ -4,7 +4,7 @@
 //! its own. So it makes raw system calls only (libc's setuid and its like would signal the parent's
 //! threads), allocates nothing, takes no lock, cannot panic, and never returns.
 
-use super::plan::{Creds, Plan, Session};
+use super::plan::{CgroupJoin, Creds, Plan, Session};
 use super::stage::Failure;
 use crate::keeper_proto::ToKeeper;
 use crate::signals::set_disposition;
@@ -27,6 +27,8 @@ pub(super) struct Image<'a> {
     pub shared_from: Option<RawFd>,
     /// close_range(2) exists.
     pub close_range: bool,
+    /// It was born in its control group.
+    pub in_group: bool,
     /// Signals whose disposition must be reset: bit n-1 for signal n.
     pub reset: u64,
     /// What went wrong; `None` once the program runs.
@@ -59,6 +61,9 @@ fn become_program(image: &mut Image<'_>) -> Result<Infallible, Failure> {
     report(plan, pid)?;
     session(plan.session)?;
     files(image)?;
+    if let Some(join) = &plan.cgroup {
+        belong(join, image.in_group)?;
+    }
     for signal in 1..=64u8 {
         if image.reset & (1 << (signal - 1)) != 0 {
             // KILL and STOP refuse, and need it least.
@@ -187,6 +192,21 @@ fn close_from(first: c_int, flags: c_long) -> Result<(), Failure> {
     // SAFETY: plain numbers.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, c_long::from(u32::MAX), flags) };
     call(Stage::Files, done).map(|_| ())
+}
+
+/// Goes where it is to be kept together with what it starts. After the descriptors, so that the one
+/// opened here is not seen by the parent, and while it still may.
+fn belong(join: &CgroupJoin, in_group: bool) -> Result<(), Failure> {
+    let failed = |errno| Failure::new(Stage::Cgroup, errno);
+    match join {
+        CgroupJoin::Group { .. } if in_group => Ok(()),
+        // 0 is who writes it.
+        CgroupJoin::Group { procs, .. } => write_number(procs, 0).map_err(failed),
+        CgroupJoin::Tag(tag) => {
+            let value = Some(tag.value());
+            set_limit(&Limit { resource: Resource::Locks, soft: value, hard: value }).map_err(failed)
+        }
+    }
 }
 
 fn limits(limits: &[Limit]) -> Result<(), Failure> {

@@ -10,6 +10,9 @@ use std::ptr;
 /// The kernel's flag for clone3; libc's constant does not fit its own type.
 #[cfg(target_arch = "x86_64")]
 const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
+/// Likewise.
+#[cfg(target_arch = "x86_64")]
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
 /// Bytes of the child's stack. Its deepest call is a few hundred.
 const STACK: usize = 32 << 10;
@@ -30,6 +33,8 @@ pub(super) struct Sharing {
     pub parent: bool,
     /// CLONE_FILES: our descriptor table until it un-shares it.
     pub files: bool,
+    /// CLONE_INTO_CGROUP: the control group it is born in; only with clone3.
+    pub group: Option<c_int>,
 }
 
 impl Sharing {
@@ -120,6 +125,10 @@ pub(super) unsafe fn clone3(sharing: Sharing, entry: Entry, arg: *mut c_void) ->
         args.exit_signal = sharing.exit_signal() as u64;
         args.stack = stack.bottom() as u64;
         args.stack_size = STACK as u64;
+        if let Some(group) = sharing.group {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = group as u64;
+        }
         let result: i64;
         // SAFETY: the parent's side is one system call that returns here with all other registers
         // kept. The child's side starts behind it with rax = 0 on the new stack, whose top is

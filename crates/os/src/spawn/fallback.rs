@@ -2,7 +2,7 @@
 //!
 //! It can do session or group, standard and extra descriptors, signal mask and dispositions, and the
 //! program (in which glibc's own two signals, 32 and 33, are ignored). It cannot change user, groups,
-//! directory, mask, limits, priorities or privileges, report to a keeper, or fill in a pid: a plan that
+//! directory, mask, limits, priorities or privileges, join a control group, report to a keeper, or fill in a pid: a plan that
 //! asks for any of these is refused with ENOSYS at its stage.
 
 use super::plan::{Child, Method, Prepared, Session};
@@ -47,6 +47,7 @@ fn too_much(prepared: &Prepared<'_>, method: Method) -> Option<Stage> {
     let asks = [
         (method == Method::Keeper, Stage::Fork),
         (plan.report.is_some(), Stage::Report),
+        (plan.cgroup.is_some(), Stage::Cgroup),
         (!plan.limits.is_empty(), Stage::Limits),
         (plan.nice.is_some() || plan.oom_score_adj.is_some(), Stage::Nice),
         (plan.creds.is_some(), Stage::Uid),

@@ -13,7 +13,7 @@ mod resolve;
 mod slots;
 mod stage;
 
-pub use plan::{Child, Creds, Method, Plan, Prepared, Report, Session};
+pub use plan::{CgroupJoin, Child, Creds, Method, Plan, Prepared, Report, Session};
 pub use resolve::{DEFAULT_PATH, resolve};
 pub use stage::Failure;
 
@@ -22,7 +22,7 @@ use child::Image;
 use clone::{Born, Sharing};
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use supers_core::exit::{Stage, StartError};
@@ -91,9 +91,15 @@ impl Prepared<'_> {
     /// # Errors
     /// The step that failed.
     pub fn start_by(&mut self, method: Method, call: Call) -> Result<Child, Failure> {
-        let result = match call {
-            Call::Clone3 | Call::Clone => self.clone_child(method, call),
-            Call::PosixSpawn => return fallback::posix_spawn(self, method),
+        let result = match (call, self.birthplace()) {
+            // A kernel or filter that refuses this much may allow the rest; and a group that refuses says
+            // why when the child goes there itself.
+            (Call::Clone3, Some(group)) => match self.clone_child(method, call, Some(group)) {
+                Err(e) if !is_shortage(&e) => self.clone_child(method, call, None),
+                other => other,
+            },
+            (Call::Clone3 | Call::Clone, _) => self.clone_child(method, call, None),
+            (Call::PosixSpawn, _) => return fallback::posix_spawn(self, method),
         };
         let (born, failure) = result.map_err(|e| Failure::new(Stage::Fork, e.raw_os_error().unwrap_or(0)))?;
         // SAFETY: the kernel made this descriptor for us; nobody else owns it.
@@ -111,7 +117,20 @@ impl Prepared<'_> {
         }
     }
 
-    fn clone_child(&mut self, method: Method, call: Call) -> io::Result<(Born, Option<Failure>)> {
+    /// The control group that the child can be born in.
+    fn birthplace(&self) -> Option<RawFd> {
+        match self.plan.cgroup.as_ref()? {
+            CgroupJoin::Group { directory, .. } => directory.as_ref().map(|d| d.as_raw_fd()),
+            CgroupJoin::Tag(_) => None,
+        }
+    }
+
+    fn clone_child(
+        &mut self,
+        method: Method,
+        call: Call,
+        group: Option<RawFd>,
+    ) -> io::Result<(Born, Option<Failure>)> {
         let close_range = has_close_range();
         let parked = if close_range { slots::park(&self.sources) } else { None };
         match &parked {
@@ -126,10 +145,11 @@ impl Prepared<'_> {
             sources: &mut self.scratch,
             shared_from: parked.as_ref().map(slots::Parked::above),
             close_range,
+            in_group: group.is_some(),
             reset: if call == Call::Clone3 { signals::ignored() } else { u64::MAX },
             failure: None,
         };
-        let sharing = Sharing { parent: method == Method::Keeper, files: parked.is_some() };
+        let sharing = Sharing { parent: method == Method::Keeper, files: parked.is_some(), group };
         let arg = (&raw mut image).cast::<c_void>();
         let mask = clone::block_all()?;
         // SAFETY: `child::main` never returns and keeps to raw system calls; `image` lives until the
@@ -143,6 +163,11 @@ impl Prepared<'_> {
         clone::swap_mask(mask)?;
         Ok((born?, image.failure))
     }
+}
+
+/// No process can be made at the moment, in whatever way.
+fn is_shortage(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
 }
 
 /// Whether the kernel (5.9 and later) and its filters let us close a range of descriptors.

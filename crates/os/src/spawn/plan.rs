@@ -1,14 +1,15 @@
 //! What a new process shall look like, as values.
 
+use crate::strays::Tag;
 use std::ffi::{CString, c_char};
 use std::os::fd::{OwnedFd, RawFd};
 use std::ptr;
+use std::sync::Arc;
 use supers_core::ids::Pid;
 use supers_core::spec::Limit;
 
 /// Everything the child does between its birth and its program. The order in which it does it is that
-/// of supervisor-contract 6: report, session, descriptors, limits, ids, directory, exec. (A cgroup to
-/// join comes between session and descriptors, when there is one.)
+/// of supervisor-contract 6: report, session, descriptors, control group, limits, ids, directory, exec.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Path of the program; it is not looked up.
@@ -48,6 +49,23 @@ pub struct Plan {
     pub ignore_sigpipe: bool,
     /// The child's first act is to tell the keeper which run it is.
     pub report: Option<Report>,
+    /// How it is kept together with all that it will start.
+    pub cgroup: Option<CgroupJoin>,
+}
+
+/// How the child is kept together with all that it will start.
+#[derive(Clone, Debug)]
+pub enum CgroupJoin {
+    /// In a control group. The child is born there where the kernel can do that, and else goes there
+    /// itself.
+    Group {
+        /// The group, if it is one that a process can be born in (v2).
+        directory: Option<Arc<OwnedFd>>,
+        /// Its `cgroup.procs`.
+        procs: CString,
+    },
+    /// By what it and all its descendants carry. A plan that limits locks loses it.
+    Tag(Tag),
 }
 
 /// Where the child belongs.
@@ -120,6 +138,7 @@ impl Plan {
             no_new_privileges: false,
             ignore_sigpipe: false,
             report: None,
+            cgroup: None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! At which step a start failed, in numbers from the child and in words for people.
 
-use super::plan::{Plan, Session};
+use super::plan::{CgroupJoin, Plan, Session};
+use crate::cgroup::short_name;
 use crate::errno::errno_text;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use supers_core::exit::{Stage, StartError};
@@ -57,13 +58,20 @@ impl Failure {
             }
             Stage::Privileges => "set no_new_privs".into(),
             Stage::Exec => format!("execute {}", quoted(&plan.program)),
-            Stage::Command | Stage::User | Stage::EnvFile | Stage::Output | Stage::Cgroup => "start".into(),
+            Stage::Cgroup => match &plan.cgroup {
+                Some(CgroupJoin::Group { procs, .. }) => {
+                    let procs = Path::new(OsStr::from_bytes(procs.as_bytes()));
+                    format!("join cgroup {}", short_name(procs))
+                }
+                Some(CgroupJoin::Tag(_)) | None => "mark the process as the unit's".into(),
+            },
+            Stage::Command | Stage::User | Stage::EnvFile | Stage::Output => "start".into(),
         }
     }
 
     fn why(self, plan: &Plan) -> String {
         let mut why = errno_text(self.errno);
-        let path = Path::new(std::ffi::OsStr::from_bytes(plan.program.as_bytes()));
+        let path = Path::new(OsStr::from_bytes(plan.program.as_bytes()));
         if self.stage == Stage::Exec && self.errno == libc::ENOENT && path.exists() {
             why.push_str(" (the file is there, but not the interpreter that it names)");
         }

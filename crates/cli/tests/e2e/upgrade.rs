@@ -1,0 +1,286 @@
+//! `supers upgrade`: another program takes over while everything goes on.
+
+use crate::common::{log, main_log, process, unit, until_printed, until_state, world};
+use crate::crash::{crash, daemon_process, daemon_view, essence, essences, living, noted};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use supers_testkit::{Finished, Process, World};
+
+/// A copy of superd at another place.
+fn copy(w: &World, name: &str) -> PathBuf {
+    let path = w.path(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_superd"), &path).unwrap();
+    path
+}
+
+/// A script that answers `--check-state` as superd does, and otherwise does this.
+fn impostor(w: &World, name: &str, otherwise: &str) -> PathBuf {
+    let superd = env!("CARGO_BIN_EXE_superd");
+    let text = format!(
+        "#!/bin/sh\nif [ \"$1\" = --check-state ]; then exec {superd} \"$@\"; fi\n\
+         echo impostor >&2\n{otherwise}\n"
+    );
+    let path = w.write(name, &text);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn upgrade_to(w: &World, binary: &Path) -> Finished {
+    w.supers(&["upgrade", "--binary", &binary.display().to_string()])
+}
+
+fn exe(pid: i32) -> PathBuf {
+    fs::read_link(format!("/proc/{pid}/exe")).unwrap()
+}
+
+fn keeper_pid(w: &World) -> i32 {
+    i32::try_from(daemon_view(w).unwrap()["pid"].as_i64().unwrap()).unwrap()
+}
+
+/// A world with programs that show what happens to them.
+fn prepared() -> World {
+    let mut w = world();
+    unit(&w, "web", &noted(&w, "web", "print up wait"), "");
+    unit(&w, "pausing", "exit 1", "Restart=always\nRestartSec=1h");
+    unit(&w, "stopped", "wait", "");
+    w.superd();
+    until_printed(&w, "web", "up");
+    until_state(&w, "pausing", "BACKOFF");
+    w.supers_ok(&["stop", "stopped"]);
+    w
+}
+
+/// The programs are as they were, and obey.
+fn all_is_well(w: &mut World, before: &supers_testkit::Programs) {
+    assert_eq!(essences(&w.status()), essences(before));
+    assert_eq!(living(w, "pids-web"), BTreeSet::from([before.pid("web")]));
+    let deadline = w.deadline();
+    let web = process(w, "web");
+    w.supers_ok(&["restart", "web"]);
+    assert!(!web.lives());
+    w.until_fact("it printed again", || (log(w, "web") == "up\nup\n").then_some(()));
+    assert_eq!(w.daemon().stop(deadline), 0);
+    assert_eq!(living(w, "pids-web"), BTreeSet::new());
+}
+
+#[test]
+fn to_the_same_program() {
+    let mut w = prepared();
+    let before = w.status();
+    let (keeper, daemon) = (keeper_pid(&w), daemon_process(&w));
+    let said = w.supers_ok(&["upgrade"]);
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(said.starts_with(&format!("superd {version} -> {version}, away for ")), "{said}");
+    assert_eq!(keeper_pid(&w), keeper);
+    assert_ne!(daemon_process(&w).pid, daemon.pid);
+    assert!(!daemon.lives());
+    all_is_well(&mut w, &before);
+}
+
+#[test]
+fn to_a_program_at_another_place() {
+    let mut w = prepared();
+    let before = w.status();
+    let (new, keeper) = (copy(&w, "opt/superd-2"), Process::open(keeper_pid(&w)).unwrap());
+    let end = upgrade_to(&w, &new);
+    assert_eq!(end.code, 0, "{end:?}");
+    assert_eq!(exe(daemon_process(&w).pid), new);
+    w.until_fact("the keeper is the new program too", || (exe(keeper.pid) == new).then_some(()));
+    assert_eq!((keeper_pid(&w), keeper.comm().as_str()), (keeper.pid, "super-keeper"));
+    assert_eq!(essences(&w.status()), essences(&before));
+    // From now on that is the program, also when the daemon dies and when the file is gone.
+    fs::remove_file(&new).unwrap();
+    crash(&w);
+    assert!(exe(daemon_process(&w).pid).display().to_string().contains("superd-2"));
+    // And back.
+    let end = upgrade_to(&w, Path::new(env!("CARGO_BIN_EXE_superd")));
+    assert_eq!(end.code, 0, "{end:?}");
+    assert_eq!(exe(daemon_process(&w).pid), fs::canonicalize(env!("CARGO_BIN_EXE_superd")).unwrap());
+    all_is_well(&mut w, &before);
+}
+
+#[test]
+fn the_file_of_before_was_replaced() {
+    let mut w = world();
+    let superd = copy(&w, "bin/superd");
+    unit(&w, "web", &noted(&w, "web", "print up wait"), "");
+    let mut command = std::process::Command::new(&superd);
+    let usual = w.command_superd(&[]);
+    command.env_clear().args(usual.get_args()).current_dir(w.root());
+    usual.get_envs().for_each(|(k, v)| drop(command.env(k, v.unwrap_or_default())));
+    crate::common::start_superd(&mut w, command);
+    until_printed(&w, "web", "up");
+    let before = w.status();
+    // As a package manager does it.
+    let next = copy(&w, "bin/.superd.new");
+    fs::rename(&next, &superd).unwrap();
+    assert!(exe(daemon_process(&w).pid).display().to_string().ends_with("(deleted)"));
+    w.supers_ok(&["upgrade"]);
+    assert_eq!(exe(daemon_process(&w).pid), superd, "the new file is what runs now");
+    all_is_well(&mut w, &before);
+}
+
+#[test]
+fn what_is_no_superd_is_refused_and_nothing_happens() {
+    let mut w = prepared();
+    let before = w.status();
+    let daemon = daemon_process(&w);
+    let text = w.write("text", "no program\n");
+    let plain = w.write("plain", "#!/bin/sh\nexit 0\n");
+    fs::set_permissions(&text, fs::Permissions::from_mode(0o755)).unwrap();
+    let cases = [
+        (PathBuf::from("/bin/true"), "/bin/true is no superd"),
+        (PathBuf::from("/bin/false"), "/bin/false cannot go on with the present state"),
+        (text, "Exec format error"),
+        (plain, "Permission denied"),
+        (PathBuf::from("/bin"), "/bin"),
+        (PathBuf::from("/no/such/file"), "No such file"),
+    ];
+    for (path, why) in cases {
+        let end = upgrade_to(&w, &path);
+        assert_eq!(end.code, 1, "{end:?}");
+        assert!(end.stderr.contains(why), "{why}: {end:?}");
+    }
+    assert_eq!(daemon_process(&w).pid, daemon.pid, "the daemon goes on");
+    all_is_well(&mut w, &before);
+}
+
+/// An upgrade that fails on the way is rolled back.
+fn rolled_back(otherwise: &str) {
+    let mut w = prepared();
+    let before = w.status();
+    let (keeper, old) = (keeper_pid(&w), exe(daemon_process(&w).pid));
+    let bad = impostor(&w, "bad/superd", otherwise);
+    let end = upgrade_to(&w, &bad);
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.stderr.contains("upgrade failed"), "{end:?}");
+    assert_eq!(exe(daemon_process(&w).pid), old);
+    assert_eq!(keeper_pid(&w), keeper);
+    let notices = daemon_view(&w).unwrap()["notices"].to_string();
+    assert!(notices.contains("upgrade failed"), "{notices}");
+    assert!(main_log(&w).contains("upgrade failed"), "{}", main_log(&w));
+    assert_eq!(essences(&w.status()), essences(&before));
+    // The next one that works makes up for it.
+    w.supers_ok(&["upgrade"]);
+    let notices = daemon_view(&w).unwrap()["notices"].to_string();
+    assert!(!notices.contains("upgrade failed"), "{notices}");
+    all_is_well(&mut w, &before);
+}
+
+#[test]
+fn a_new_program_that_ends_is_rolled_back() {
+    rolled_back("exit 1");
+}
+
+#[test]
+fn a_new_program_that_crashes_is_rolled_back() {
+    rolled_back("kill -SEGV $$");
+}
+
+#[test]
+fn a_new_superd_that_refuses_to_start_is_rolled_back() {
+    // It says its last word to the keeper in due form.
+    let superd = env!("CARGO_BIN_EXE_superd");
+    rolled_back(&format!("exec {superd} -c /no/such/configuration"));
+}
+
+#[test]
+fn a_new_program_that_hangs_is_rolled_back() {
+    rolled_back("exec sleep 3600");
+}
+
+#[test]
+fn what_is_under_way_goes_on() {
+    let mut w = world();
+    let a = w.actor().display().to_string();
+    let gate = w.path("gate").display().to_string();
+    w.unit(
+        "steps",
+        &format!(
+            "[Service]\nType=oneshot\nExecStart={a} print one wait-file {gate}\nExecStart={a} print two exit 3\n"
+        ),
+    );
+    unit(&w, "deaf", "ignore TERM print up wait", "TimeoutStopSec=4s");
+    unit(&w, "after", "wait", "[Unit]\nAfter=steps.service");
+    w.superd();
+    until_printed(&w, "steps", "one");
+    until_printed(&w, "deaf", "up");
+    w.supers_ok(&["stop", "deaf", "--no-wait"]);
+    until_state(&w, "deaf", "STOPPING");
+    let before = w.status();
+    w.supers_ok(&["upgrade"]);
+    assert_eq!(essences(&w.status()), essences(&before));
+    w.write("gate", "");
+    let after = w.until("it goes on", |s| s.state("after") == "RUNNING" && s.state("deaf") == "STOPPED");
+    assert_eq!((after.get("steps")["exit"].as_i64(), after.get("deaf")["exit"].as_i64()), (Some(3), Some(-9)));
+}
+
+#[test]
+fn an_upgrade_without_a_keeper_or_during_a_shutdown_is_refused() {
+    let mut w = world();
+    unit(&w, "deaf", "ignore TERM print up wait", "TimeoutStopSec=2s");
+    w.superd_with(&["--no-keeper"]);
+    until_printed(&w, "deaf", "up");
+    let end = w.supers(&["upgrade"]);
+    assert!(end.code == 1 && end.stderr.contains("needs the keeper"), "{end:?}");
+    w.supers_ok(&["shutdown"]);
+    let end = w.supers(&["upgrade"]);
+    assert!(end.code == 1 && end.stderr.contains("shutting down"), "{end:?}");
+    let deadline = w.deadline();
+    assert_eq!(w.daemon().wait(deadline), 0);
+}
+
+#[test]
+fn twenty_upgrades_refuse_no_client() {
+    let mut w = world();
+    w.allow(Duration::from_secs(180));
+    for name in ["a", "b"] {
+        unit(&w, name, &noted(&w, name, "wait"), "");
+    }
+    unit(&w, "loop", &noted(&w, "loop", "sleep 30ms exit 1"), "Restart=always\nRestartSec=10ms\n[Unit]\nStartLimitIntervalSec=0");
+    w.superd();
+    w.until("all run", |s| s.state("a") == "RUNNING" && s.state("b") == "RUNNING");
+    let before = w.status();
+    let programs = [copy(&w, "opt/one/superd"), copy(&w, "opt/two/superd")];
+    let (done, asked) = (AtomicBool::new(false), AtomicU32::new(0));
+    let socket = fs::read_dir(w.runtime_base()).unwrap().flatten().find_map(|f| {
+        fs::read_dir(f.path()).ok()?.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|x| x == "sock"))
+    });
+    let socket = socket.expect("the daemon's socket");
+    std::thread::scope(|scope| {
+        let poll = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let stream = std::os::unix::net::UnixStream::connect(&socket);
+                let stream = stream.unwrap_or_else(|e| panic!("refused: {e}"));
+                let reply = crate::common::ask_over(stream, "GET /api/v1/programs", &[]);
+                let reply = reply.unwrap_or_else(|| panic!("no answer after {asked:?}"));
+                assert_eq!(reply.status, 200, "{reply:?}");
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for n in 0..20 {
+            if poll.is_finished() {
+                break;
+            }
+            let end = upgrade_to(&w, &programs[n % 2]);
+            assert_eq!(end.code, 0, "upgrade {n}: {end:?}");
+            assert_eq!(exe(daemon_process(&w).pid), programs[n % 2]);
+        }
+        done.store(true, Ordering::Relaxed);
+        poll.join().unwrap();
+    });
+    assert!(asked.load(Ordering::Relaxed) > 20, "{asked:?}");
+    let after = w.status();
+    for name in ["a", "b"] {
+        assert_eq!(essence(&after, name), essence(&before, name));
+        assert_eq!(w.read(format!("pids-{name}")).lines().count(), 1);
+    }
+    assert!(living(&w, "pids-loop").len() <= 1);
+    let deadline = w.deadline();
+    assert_eq!(w.daemon().stop(deadline), 0);
+}

@@ -1,0 +1,318 @@
+//! Taking over what a daemon before this one left: after a crash, after an upgrade, after keeper and daemon died
+//! together.
+//!
+//! Units are as the records have them, deadlines included (the clock goes on over all of these). Each process of
+//! a record is found again: among the children of the keeper by its run, else by its number and the time of its
+//! birth; never by the number alone. A run that was written down and that the keeper never heard of was never
+//! executed (a child tells the keeper of itself first of all), so it is started now; no run is started twice.
+
+use crate::clock;
+use crate::engine::{Engine, Run, until};
+use crate::failpoint::hit;
+use crate::family::{Inheritance, Tidings};
+use crate::logs::Streams;
+use crate::spawner::{Request, Work};
+use crate::logs::mainlog::Level;
+use crate::store::{Estate, Leaving, SavedRun, SavedUnit, identity};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use supers_config::Loaded;
+use supers_core::exit::{Exit, StartError};
+use supers_core::history::Deed;
+use supers_core::ids::{Pid, RunId, UnitId};
+use supers_core::proc::{Event, Exe};
+use supers_core::signal::Signal;
+use supers_core::snapshot::Origin;
+use supers_core::spec::Spec;
+use supers_os::error_text;
+use supers_os::keeper_proto::Key;
+use supers_os::reap;
+
+/// What nobody knows has this long to end, before and after KILL.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a notice begins that tells of what is weaker than it should be.
+pub(crate) const WEAKENED: &str = "weakened: ";
+/// The notice after an upgrade that was taken back.
+const ROLLED_BACK: &str = "upgrade failed: the new superd died or did not answer in time; the one before goes on";
+
+/// A description and where it stands.
+type Described = (Arc<Spec>, Arc<Origin>);
+
+/// Where a run of the records is now.
+enum Whereabouts {
+    /// A child of the keeper, living or a zombie.
+    Ours(Pid),
+    /// Somebody else's child.
+    Foreign(Pid),
+    /// It ended, and nobody can say how.
+    Gone(Pid),
+    /// It never began.
+    Unborn,
+}
+
+impl Engine {
+    /// Everything is as the records have it.
+    pub(crate) fn take_over(&mut self, estate: Estate, loaded: &Loaded, mut left: Inheritance) {
+        hit("takeover.begin");
+        self.adopted = true;
+        let Estate { daemon, groups, units, bus, loaded: _ } = estate;
+        self.keep_parsed(loaded);
+        let parsed = self.parsed.read();
+        let known: HashMap<String, &Described> =
+            parsed.wanted.iter().map(|described| (described.0.full_name(), described)).collect();
+        self.again = daemon.again;
+        let daemon_before = (daemon.version.clone(), daemon.leaving);
+        // Our own keeper knows every child that ever began.
+        let same_keeper = daemon.keeper != 0 && daemon.keeper == self.family.pid();
+        let mut runs = Vec::new();
+        let mut ids = Vec::new();
+        for (name, SavedUnit { spec, origin, slot, runs: saved, .. }) in units {
+            let described = match (spec, origin) {
+                (Some(spec), Some(origin)) => {
+                    Some((Arc::new(Cow::into_owned(spec)), Arc::new(Cow::into_owned(origin))))
+                }
+                _ => known.get(&name).map(|d| (*d).clone()),
+            };
+            let Some((spec, origin)) = described else {
+                self.journal.warn(self.now, format!("the records of {name} have no description: not taken over"));
+                continue;
+            };
+            let Some(id) = self.fleet.restore_slot(spec, origin, slot) else { continue };
+            ids.push(id);
+            runs.extend(saved.into_iter().map(|run| (id, run)));
+        }
+        self.fleet.restored(daemon.fleet);
+        self.groups.restore(groups);
+        self.prepare(&ids);
+        let records = bus.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+        for warning in self.bus.restore(records) {
+            self.journal.warn(self.now, warning);
+        }
+        let mut found = 0;
+        for (id, saved) in runs {
+            found += usize::from(self.find_run(id, &saved, same_keeper, &mut left));
+        }
+        self.bus.settled(self.now);
+        for id in ids.iter().copied() {
+            self.store.touch(id);
+            self.adopt_idle_output(id, &mut left);
+            if let Some(slot) = self.fleet.get(id) {
+                self.sockets.inherit(&slot.spec, &mut left.held);
+            }
+        }
+        hit("takeover.found");
+        self.end_leftovers(left);
+        self.tell_of_the_change(&daemon_before, same_keeper);
+        let text = format!("took over {} units with {found} processes from the daemon before", ids.len());
+        self.journal.warn(self.now, text);
+    }
+
+    /// Says what became of the daemon before, and what is not as strong as before.
+    fn tell_of_the_change(&mut self, before: &(String, Leaving), same_keeper: bool) {
+        let (version, leaving) = before;
+        let own = env!("CARGO_PKG_VERSION");
+        let (deed, text) = match leaving {
+            _ if self.family.rolled_back() => (Deed::RolledBack, ROLLED_BACK.to_owned()),
+            Leaving::Upgrade => (Deed::Upgraded, format!("{version} -> {own}")),
+            Leaving::KeeperLost => (Deed::KeeperLost, String::new()),
+            Leaving::No if same_keeper => (Deed::Crashed, String::new()),
+            Leaving::No => (Deed::Crashed, "together with its keeper".to_owned()),
+        };
+        if deed == Deed::RolledBack {
+            self.journal.say(Level::Error, self.now, ROLLED_BACK);
+            self.notices.add(ROLLED_BACK.to_owned());
+        }
+        self.history.daemon(self.now, deed, &text);
+        let foreign = self.runs.values().filter(|r| r.foreign).count();
+        if foreign > 0 {
+            let text = format!(
+                "{WEAKENED}{foreign} processes were started under a keeper that is gone: how they end may not be told, and what they leave behind is no child of this one"
+            );
+            self.journal.warn(self.now, &text);
+            self.notices.add(text);
+        }
+    }
+
+    /// Finds one process again. True when there is one.
+    fn find_run(&mut self, unit: UnitId, saved: &SavedRun, same_keeper: bool, left: &mut Inheritance) -> bool {
+        let run = RunId(saved.run);
+        match whereabouts(saved, same_keeper, left) {
+            Whereabouts::Ours(pid) => self.adopt_run(unit, saved, pid, false, left),
+            Whereabouts::Foreign(pid) => self.adopt_run(unit, saved, pid, true, left),
+            Whereabouts::Gone(pid) => {
+                // All of it is told to the fleet when it goes on.
+                self.lost.push((unit, run, pid, saved.exit.unwrap_or(Exit::Unknown)));
+                false
+            }
+            Whereabouts::Unborn => {
+                self.unborn.push((unit, run, saved.exe));
+                false
+            }
+        }
+    }
+
+    fn adopt_run(
+        &mut self,
+        unit: UnitId,
+        saved: &SavedRun,
+        pid: Pid,
+        foreign: bool,
+        left: &mut Inheritance,
+    ) -> bool {
+        let run = RunId(saved.run);
+        let Some(spec) = self.fleet.get(unit).map(|slot| slot.spec.clone()) else { return false };
+        let pidfd = match reap::pidfd_open(pid) {
+            Ok(pidfd) => pidfd,
+            Err(_) => {
+                self.lost.push((unit, run, pid, Exit::Unknown));
+                return false;
+            }
+        };
+        let watched = match foreign {
+            true => self.family.watch_foreign(run, pid, &pidfd),
+            false => self.family.watch(run, pid, &pidfd),
+        };
+        if let Err(e) = watched {
+            self.journal.warn(self.now, format!("cannot watch pid {}: {}", pid.0, error_text(&e)));
+        }
+        let stdin = left.held.take(Key::run(run.0));
+        let fifos = Streams::names(&spec.full_name()).map(|name| left.held.take(Key::fifo(name.as_bytes())));
+        let identity = if saved.identity == 0 { identity(pid) } else { saved.identity };
+        let exe = saved.exe;
+        let r = Run { unit, spec: spec.clone(), exe, pid, identity, foreign, pidfd, streams: None, swept: false, exit: None };
+        self.runs.insert(run, r);
+        hit("takeover.run");
+        let unheard = fifos[0].as_ref().and_then(|fifo| supers_os::pipe::fionread(fifo).ok());
+        self.bus.adopt(unit, run, exe, stdin, unheard);
+        self.spawning.insert(run);
+        self.adopting += 1;
+        self.to_spawn.push(Request { unit, run, exe, spec, main: None, socket: None, work: Work::Adopt(fifos) });
+        if saved.pid == 0 {
+            // It was born when nobody could hear of it any more.
+            self.born.push((unit, run, pid));
+        }
+        true
+    }
+
+    /// A unit without a process may have left words, or children that still write.
+    fn adopt_idle_output(&mut self, unit: UnitId, left: &mut Inheritance) {
+        let Some(spec) = self.fleet.get(unit).map(|slot| slot.spec.clone()) else { return };
+        let fifos = Streams::names(&spec.full_name()).map(|name| left.held.take(Key::fifo(name.as_bytes())));
+        if fifos.iter().all(Option::is_none) {
+            return;
+        }
+        self.adopting += 1;
+        let (run, exe, work) = (RunId(0), Exe::Main(0), Work::Adopt(fifos));
+        self.to_spawn.push(Request { unit, run, exe, spec, main: None, socket: None, work });
+    }
+
+    /// The fleet goes on: what happened while nobody looked is told, what never began begins.
+    pub(crate) fn go_on(&mut self) {
+        hit("takeover.go-on");
+        for (unit, run, pid) in std::mem::take(&mut self.born) {
+            self.fleet.fact(unit, Event::Spawned { run, pid }, self.now, &mut self.deeds);
+        }
+        for (unit, run, exe) in std::mem::take(&mut self.unborn) {
+            self.spawn(unit, run, exe);
+        }
+        for (unit, run, pid, exit) in std::mem::take(&mut self.lost) {
+            self.fleet.fact(unit, Event::Exited { run, pid, exit }, self.now, &mut self.deeds);
+        }
+        self.fleet.resume(self.now, &mut self.deeds);
+        hit("takeover.resumed");
+        self.all_adopted();
+    }
+
+    /// When all output is taken over, what is left of others is forgotten. It may wait for a start under way, so it
+    /// is not done here.
+    fn all_adopted(&self) {
+        if self.adopting == 0 {
+            let logs = self.logs.clone();
+            // Without a thread for it some notes stay.
+            let _ = std::thread::Builder::new().name("adopted".into()).spawn(move || logs.adopted());
+        }
+    }
+
+    /// The output of an adopted run is read again, or cannot be.
+    pub(crate) fn output_adopted(&mut self, run: RunId, streams: Result<Arc<Streams>, StartError>) {
+        hit("takeover.output");
+        self.adopting = self.adopting.saturating_sub(1);
+        self.all_adopted();
+        let Some(r) = self.runs.get_mut(&run) else { return };
+        match streams {
+            Ok(streams) => {
+                r.streams = Some(streams);
+                if r.exit.is_some() {
+                    self.store_last_words(run);
+                }
+            }
+            Err(error) => {
+                let name = r.spec.full_name();
+                self.journal.warn(self.now, format!("{name}: its output cannot be taken over: {error}"));
+                if r.exit.is_some() {
+                    self.finish(run);
+                }
+            }
+        }
+    }
+
+    /// Processes that nobody knows, since the records are gone: ended, politely at first, so that no unit runs
+    /// twice.
+    pub(crate) fn end_leftovers(&mut self, left: Inheritance) {
+        self.leftovers = left.living.into_iter().collect();
+        for key in left.held.rest() {
+            self.holder.forget(key);
+        }
+    }
+
+    /// Waits until they have ended.
+    pub(crate) async fn await_leftovers(&mut self) {
+        let mut living = std::mem::take(&mut self.leftovers);
+        if living.is_empty() {
+            return;
+        }
+        let text = format!("{} processes are left of which no records tell: ending them", living.len());
+        self.journal.warn(self.now, &text);
+        for (signal, patience) in [(Signal::TERM, LEFTOVER_PATIENCE), (Signal::KILL, LEFTOVER_PATIENCE)] {
+            for (_, pid) in &living {
+                let _ = reap::kill_group(*pid, signal);
+            }
+            let give_up = clock::now().mono + patience;
+            while !living.is_empty() && clock::now().mono < give_up {
+                tokio::select! {
+                    () = self.family.readable() => {}
+                    () = until(Some(give_up)) => {}
+                }
+                for t in self.family.take() {
+                    match t {
+                        Tidings::Ended { run, pid, .. } => {
+                            living.retain(|(r, _)| *r != run);
+                            self.let_go(run, pid);
+                        }
+                        Tidings::Signal(signal) => self.signalled(signal),
+                        Tidings::Stranger { .. } => {}
+                        Tidings::KeeperGone => return,
+                    }
+                }
+                self.send_out();
+            }
+        }
+    }
+}
+
+fn whereabouts(saved: &SavedRun, same_keeper: bool, left: &mut Inheritance) -> Whereabouts {
+    if let Some(pid) = left.living.remove(&RunId(saved.run)) {
+        return Whereabouts::Ours(pid);
+    }
+    let pid = Pid(saved.pid);
+    match saved.pid {
+        0 => Whereabouts::Unborn,
+        // It ended, and we said that we know: that was not written down any more.
+        _ if same_keeper && !saved.foreign => Whereabouts::Gone(pid),
+        _ if saved.identity != 0 && identity(pid) == saved.identity => Whereabouts::Foreign(pid),
+        _ => Whereabouts::Gone(pid),
+    }
+}

@@ -1,0 +1,82 @@
+//! Leaving everything as it is to the next daemon: for another program (an upgrade), or since the keeper was
+//! killed and this process has to take its place.
+
+use crate::engine::{Ended, Engine};
+use crate::failpoint::hit;
+use crate::store::Leaving;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+use supers_core::exit::{Stage, StartError};
+use supers_core::ids::RunId;
+use supers_core::time::Mono;
+use supers_os::keeper_proto::Key;
+
+/// A start that is under way has this long to be through.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why the engine is about to leave.
+pub(crate) enum Leave {
+    /// The keeper is gone.
+    Orphaned,
+    /// This program is to be the daemon.
+    Upgrade(OwnedFd),
+}
+
+impl Engine {
+    /// From now on nothing is begun; the engine ends as soon as no start is under way.
+    pub(crate) fn leave(&mut self, why: Leave) {
+        self.leave_by = Some(self.now.mono + PATIENCE);
+        self.leave = Some(why);
+        hit("leave.asked");
+    }
+
+    pub(crate) fn may_leave(&self) -> bool {
+        self.leave.is_some() && (self.requested == 0 || self.leave_by.is_some_and(|by| by <= self.now.mono))
+    }
+
+    pub(crate) fn leave_deadline(&self) -> Option<Mono> {
+        self.leave_by
+    }
+
+    /// A child found its keeper gone before it executed anything: it is as if it had not been started, which
+    /// the next daemon does.
+    pub(crate) fn is_moot(&self, error: &StartError) -> bool {
+        matches!(self.leave, Some(Leave::Orphaned)) && error.stage == Stage::Report
+    }
+
+    /// Writes everything down and lets go of it.
+    pub(crate) fn left(mut self, why: Leave) -> Ended {
+        self.store.leave(match &why {
+            Leave::Orphaned => Leaving::KeeperLost,
+            Leave::Upgrade(_) => Leaving::Upgrade,
+        });
+        hit("leave.begin");
+        self.commit();
+        hit("leave.committed");
+        self.history.flush(&self.notices);
+        self.webhooks.stop();
+        self.journal.flush();
+        self.logs.leave();
+        self.logs.join();
+        hit("leave.done");
+        match why {
+            Leave::Orphaned => Ended::Orphaned(self.legacy()),
+            Leave::Upgrade(binary) => Ended::Upgrade(binary),
+        }
+    }
+
+    /// Copies of all that a keeper has to hold.
+    fn legacy(&self) -> Vec<(u64, OwnedFd)> {
+        let mut legacy: Vec<(Key, std::io::Result<OwnedFd>)> = self.holder.sockets();
+        for streams in self.logs.all_streams() {
+            for (name, fd) in streams.fifo_fds() {
+                legacy.push((Key::fifo(name.as_bytes()), fd.try_clone_to_owned()));
+            }
+        }
+        let stdin = |(run, fd): (RunId, std::os::fd::BorrowedFd<'_>)| (Key::run(run.0), fd.try_clone_to_owned());
+        legacy.extend(self.bus.inputs().map(stdin));
+        legacy.extend(self.store.fd().map(|fd| (Key::RECORDS, fd.as_fd().try_clone_to_owned())));
+        // Out of descriptors: the rest is found by its name, if it has one.
+        legacy.into_iter().filter_map(|(key, fd)| Some((key.0, fd.ok()?))).collect()
+    }
+}

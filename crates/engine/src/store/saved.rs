@@ -1,0 +1,143 @@
+//! What the records say, as values. Field names are part of the format: a field that is added later gets
+//! `#[serde(default)]`, one that is taken out is read past.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::borrow::Cow;
+use supers_config::{About, Config, Finding, Loaded, Program, Settings};
+use supers_core::exit::Exit;
+use supers_core::fleet::{SavedFleet, SavedSlot};
+use supers_core::proc::Exe;
+use supers_core::snapshot::Origin;
+use supers_core::spec::Spec;
+use std::sync::Arc;
+
+/// The daemon as a whole. Runs are numbered beyond `fleet.last_run` only after that was raised here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedDaemon {
+    /// The machine's boot: a pid of another one means nothing.
+    pub boot: String,
+    /// The version that wrote this.
+    pub version: String,
+    /// Order, runs, pending stops.
+    pub fleet: SavedFleet,
+    /// After the shutdown a fresh daemon takes over.
+    pub again: bool,
+    /// Why the daemon that wrote this made way.
+    #[serde(default)]
+    pub leaving: Leaving,
+    /// New when runs are numbered from the beginning.
+    #[serde(default)]
+    pub lineage: String,
+    /// The keeper that is the parent of its processes; 0 without one.
+    pub keeper: i32,
+}
+
+/// Why a daemon made way for another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Leaving {
+    /// It did not: it was killed.
+    #[default]
+    No,
+    /// For another program.
+    Upgrade,
+    /// Its keeper was gone.
+    KeeperLost,
+}
+
+/// One unit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SavedUnit<'a> {
+    /// Its place among the units.
+    pub place: u32,
+    /// Its description; absent when it is the one in the configuration.
+    pub spec: Option<Cow<'a, Spec>>,
+    /// Where that stands; likewise.
+    pub origin: Option<Cow<'a, Origin>>,
+    /// What it is.
+    pub slot: SavedSlot,
+    /// Its processes.
+    pub runs: Vec<SavedRun>,
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedRun {
+    pub run: u64,
+    pub exe: Exe,
+    /// 0: it was about to be started.
+    pub pid: i32,
+    /// What tells it from a later process with the same number.
+    pub identity: u64,
+    /// It is no child of the keeper.
+    #[serde(default)]
+    pub foreign: bool,
+    /// Its end is known, and was not dealt with yet.
+    #[serde(default)]
+    pub exit: Option<Exit>,
+}
+
+/// The configuration as it was last applied.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SavedConfig<'a> {
+    settings: Cow<'a, Settings>,
+    programs: Vec<SavedProgram<'a>>,
+    groups: Cow<'a, [(String, i32)]>,
+    findings: Cow<'a, [Finding]>,
+    files: Vec<Cow<'a, bstr::BString>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedProgram<'a> {
+    spec: Cow<'a, Spec>,
+    about: Cow<'a, About>,
+}
+
+impl SavedConfig<'_> {
+    /// Of what was read, under the settings that are in force.
+    pub(crate) fn of<'a>(settings: &'a Settings, config: &'a Config) -> SavedConfig<'a> {
+        fn program(p: &Program) -> SavedProgram<'_> {
+            SavedProgram { spec: Cow::Borrowed(&*p.spec), about: Cow::Borrowed(&p.about) }
+        }
+        SavedConfig {
+            settings: Cow::Borrowed(settings),
+            programs: config.programs.iter().map(program).collect(),
+            groups: Cow::Borrowed(&config.groups),
+            findings: Cow::Borrowed(&config.findings),
+            files: config.files.iter().map(Cow::Borrowed).collect(),
+        }
+    }
+
+    /// As if it had been read again.
+    pub(crate) fn into_loaded(self) -> Loaded {
+        let mut before: Option<Arc<Spec>> = None;
+        let program = |p: SavedProgram<'_>| {
+            let mut spec = p.spec.into_owned();
+            before.iter().for_each(|before| spec.share(before));
+            let spec = Arc::new(spec);
+            before = Some(spec.clone());
+            Program { spec, about: p.about.into_owned() }
+        };
+        let config = Config {
+            settings: self.settings.into_owned(),
+            programs: self.programs.into_iter().map(program).collect(),
+            groups: self.groups.into_owned(),
+            findings: self.findings.into_owned(),
+            files: self.files.into_iter().map(Cow::into_owned).collect(),
+        };
+        Loaded { config, fatal: false }
+    }
+}
+
+/// As bytes. With names, so that versions understand each other.
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    // Writing into memory fails only for values that have no form at all, which ours have.
+    rmp_serde::to_vec_named(value).unwrap_or_default()
+}
+
+/// From bytes.
+///
+/// # Errors
+/// In words, what does not fit.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    rmp_serde::from_slice(bytes).map_err(|e| e.to_string())
+}
