@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod check;
 mod demo;
 mod dist;
@@ -38,6 +39,8 @@ cargo xtask COMMAND [OPTIONS]
                            measure superd beside raw floor programs in C, and beside Supervisor from PyPI; names:
                            restart start idle log status storm supervisor; the dist build unless --release, or
                            binaries that lie in DIR
+  chaos [--minutes N] [--seed N] [--rounds N] [--keep] [--show]
+                           kill superd in all manners while programs work, and count what is lost: nothing may be
   dist [--static]          small binaries for shipping; fails when one is larger than 4 MB
   fuzz TARGET|all [--seconds N] [--seed N] [FILE...]
                            bytes that nobody would send, for what reads from strangers (without a nightly
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Some((&"twin", rest)) => twin::run(rest),
         Some((&"check", rest)) => check::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
+        Some((&"chaos", rest)) => chaos::run(rest),
         Some((&"dist", rest)) => dist::run(rest),
         Some((&"fuzz", rest)) => fuzz::run(rest),
         Some((&"mutants", rest)) => mutants::run(rest),

@@ -112,6 +112,9 @@ pub struct DaemonView {
     pub uptime_s: u64,
     /// How often the keeper started the daemon (1: never crashed); 0 without a keeper.
     pub starts: u32,
+    /// What keeps the processes of a unit together, so that a stop leaves none: `cgroup v2`, `cgroup v1 freezer`,
+    /// `cgroup v1 pids`, `session`, or `process group` where only that is promised.
+    pub containment: String,
     /// Things the operator should know, a sentence each: a port that is taken and by whom, a full disk.
     pub notices: Vec<String>,
     /// Events and requests that were dropped because a queue was full.

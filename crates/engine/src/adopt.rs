@@ -11,9 +11,10 @@ use crate::engine::{Engine, Run, until};
 use crate::failpoint::hit;
 use crate::family::{Inheritance, Tidings};
 use crate::logs::Streams;
+use crate::recognise::writers;
 use crate::spawner::{Request, Work};
 use crate::logs::mainlog::Level;
-use crate::store::{Estate, Leaving, SavedRun, SavedUnit, identity};
+use crate::store::{CONNECTIONS, Estate, Leaving, SavedRun, SavedUnit, identity};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,7 +59,8 @@ impl Engine {
     pub(crate) fn take_over(&mut self, estate: Estate, loaded: &Loaded, mut left: Inheritance) {
         hit("takeover.begin");
         self.adopted = true;
-        let Estate { daemon, groups, units, bus, loaded: _ } = estate;
+        let Estate { daemon, groups, units, bus, connections: _, loaded: _ } = estate;
+        self.store.put_raw(CONNECTIONS, None);
         self.keep_parsed(loaded);
         let parsed = self.parsed.read();
         let known: HashMap<String, &Described> =
@@ -91,9 +93,12 @@ impl Engine {
         for warning in self.bus.restore(records) {
             self.journal.warn(self.now, warning);
         }
+        // Without the keeper nobody else knows of a start that was not written down any more.
+        let unsure = !same_keeper && runs.iter().any(|(_, saved)| saved.pid == 0);
+        let writers = if unsure { writers(&self.runtime.join("fifo")) } else { Vec::new() };
         let mut found = 0;
         for (id, saved) in runs {
-            found += usize::from(self.find_run(id, &saved, same_keeper, &mut left));
+            found += usize::from(self.find_run(id, &saved, same_keeper, &writers, &mut left));
         }
         self.bus.settled(self.now);
         for id in ids.iter().copied() {
@@ -137,7 +142,14 @@ impl Engine {
     }
 
     /// Finds one process again. True when there is one.
-    fn find_run(&mut self, unit: UnitId, saved: &SavedRun, same_keeper: bool, left: &mut Inheritance) -> bool {
+    fn find_run(
+        &mut self,
+        unit: UnitId,
+        saved: &SavedRun,
+        same_keeper: bool,
+        writers: &[(Pid, String)],
+        left: &mut Inheritance,
+    ) -> bool {
         let run = RunId(saved.run);
         match whereabouts(saved, same_keeper, left) {
             Whereabouts::Ours(pid) => self.adopt_run(unit, saved, pid, false, left),
@@ -148,13 +160,24 @@ impl Engine {
                 false
             }
             Whereabouts::Unborn => {
+                if let Some(pid) = self.born_unheard_of(unit, saved, writers) {
+                    return self.adopt_run(unit, saved, pid, true, left);
+                }
                 self.unborn.push((unit, run, saved.exe));
                 false
             }
         }
     }
 
-    fn adopt_run(
+    /// A process that writes where only this start of the unit would: it began when keeper and daemon were about
+    /// to die.
+    fn born_unheard_of(&self, unit: UnitId, saved: &SavedRun, writers: &[(Pid, String)]) -> Option<Pid> {
+        let Exe::Main(_) = saved.exe else { return None };
+        let names = Streams::names(&self.fleet.get(unit)?.spec.full_name());
+        writers.iter().find(|(_, name)| names.contains(name)).map(|(pid, _)| *pid)
+    }
+
+    pub(crate) fn adopt_run(
         &mut self,
         unit: UnitId,
         saved: &SavedRun,

@@ -123,6 +123,7 @@ impl Engine {
         }
         match sent {
             Ok(()) => {
+                hit("signal.sent");
                 let stopping = self.fleet.get(unit).is_some_and(|s| matches!(s.unit.state, State::Stopping { .. }));
                 let spec = r.spec.clone();
                 self.history.signalled(self.now, &spec, run, signal, if stopping { "stop" } else { "order" });

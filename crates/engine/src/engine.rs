@@ -29,6 +29,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use supers_config::{Loaded, Settings};
+use supers_core::control::Caller;
 use supers_core::event::Happening;
 use supers_core::exit::Exit;
 use supers_core::fleet::Fleet;
@@ -38,7 +39,7 @@ use supers_core::proc::Exe;
 use supers_core::signal::Signal;
 use supers_core::spec::Spec;
 use supers_core::time::{Mono, Now};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Requests that may wait; a door that brings more waits itself.
 const ASKS: usize = 1024;
@@ -170,7 +171,7 @@ pub struct Engine {
     pub(crate) sender: Sender,
     /// The run whose end is being told.
     pub(crate) ending: Option<RunId>,
-    runtime: PathBuf,
+    pub(crate) runtime: PathBuf,
     /// Ends that came in before the news of the spawn.
     pub(crate) early: HashMap<RunId, (Pid, Exit)>,
     pub(crate) family: Family,
@@ -200,6 +201,9 @@ pub struct Engine {
     /// It is about to leave everything to another daemon; at the latest by then.
     pub(crate) leave: Option<Leave>,
     pub(crate) leave_by: Option<Mono>,
+    /// Tells the doors; they have handed everything over.
+    pub(crate) leaving: Arc<Notify>,
+    pub(crate) doors_quiet: bool,
     /// It goes on with what another daemon left.
     pub(crate) adopted: bool,
     /// Of that: runs that began unheard of; runs that never began; runs that ended unheard of.
@@ -271,6 +275,8 @@ impl Engine {
             child_env: Arc::new(setup.env),
             runtime: setup.runtime.as_path().into(),
             history: history.reader(),
+            containment: contain.word(),
+            leaving: Arc::default(),
         };
         // Runs of an earlier daemon have lower numbers.
         let left = setup.inheritance.living.keys().max().map_or(0, |run| run.0);
@@ -321,6 +327,8 @@ impl Engine {
             requested: 0,
             leave: None,
             leave_by: None,
+            leaving: handle.leaving.clone(),
+            doors_quiet: false,
             adopted: false,
             born: Vec::new(),
             unborn: Vec::new(),
@@ -334,8 +342,10 @@ impl Engine {
         match setup.estate {
             Some(estate) => engine.take_over(*estate, &setup.initial, setup.inheritance),
             None => {
+                let mut left = setup.inheritance;
                 engine.begin(&setup.initial);
-                engine.end_leftovers(setup.inheritance);
+                engine.recognise(&mut left);
+                engine.end_leftovers(left);
             }
         }
         engine.publish();
@@ -526,7 +536,21 @@ impl Engine {
         }
     }
 
+    /// A signal to the daemon is an order too, of somebody without a name.
+    fn note_signal(&mut self, signal: Signal) {
+        let verb = match signal {
+            Signal::TERM | Signal::INT | Signal::QUIT => "shutdown",
+            Signal::HUP if self.hup == Hup::Restart => "restart of the daemon",
+            Signal::HUP => "reload",
+            Signal::USR2 => "reopen logs",
+            _ => return,
+        };
+        let caller = Caller { who: signal.to_string(), door: "signal".into() };
+        self.history.asked(self.now, &caller, verb, &[], Vec::new());
+    }
+
     pub(crate) fn signalled(&mut self, signal: Signal) {
+        self.note_signal(signal);
         match signal {
             Signal::TERM | Signal::INT | Signal::QUIT => {
                 self.journal.warn(self.now, format!("received {signal} indicating exit request"));

@@ -3,7 +3,7 @@
 //! `SUPERS_FAILPOINT=rotate.cut` kills it with SIGKILL when it comes by the place of that name, `rotate.cut:3`
 //! when it does so for the third time. `SUPERS_FAILPOINT_FILE=/path` names a file that holds such a text, or is
 //! absent most of the time: it is looked at whenever a place is passed. The daemon that dies takes the line out of it
-//! first; a second line is for the next daemon. Only in builds with debug assertions; in others a place costs nothing.
+//! first, leaves its pid in `/path.pid`; a second line is for the next daemon. Only in builds with debug assertions; in others a place costs nothing.
 
 /// A place of this name is passed.
 #[cfg(debug_assertions)]
@@ -57,6 +57,8 @@ mod armed {
         if !is_due(name, first) {
             return;
         }
+        // For whoever wants to wait for this death.
+        let _ = std::fs::write(path.with_extension("pid"), std::process::id().to_string());
         // Renamed into its place: who looks finds either text.
         let other = path.with_extension("rest");
         let taken = match rest.is_empty() {

@@ -18,7 +18,7 @@ use supers_core::control::{
 use supers_core::ids::UnitId;
 use supers_core::snapshot::{DaemonView, ProgramView, Snapshot, UnitView};
 use supers_core::time::Wall;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Lines shown after a failed start.
 const TAIL_LINES: u64 = 10;
@@ -84,6 +84,8 @@ pub struct Handle {
     pub(crate) parsed: LastParse,
     pub(crate) child_env: Arc<environ::Daemon>,
     pub(crate) runtime: Arc<Path>,
+    pub(crate) containment: &'static str,
+    pub(crate) leaving: Arc<Notify>,
     pub(crate) history: crate::history::Reader,
 }
 
@@ -93,6 +95,17 @@ impl Handle {
         let gone = || Refusal::ShuttingDown;
         self.asks.send(make(tx)).await.map_err(|_| gone())?;
         rx.await.map_err(|_| gone())?
+    }
+
+    /// Completes when the daemon is about to make way for another: the doors are to be handed over.
+    pub async fn leaving(&self) {
+        self.leaving.notified().await;
+    }
+
+    /// They are; `connections` says what to take over, for the next daemon.
+    pub async fn doors_quiet(&self, connections: String) {
+        // An engine that is gone needs not to know.
+        let _ = self.ask(|reply| Ask::DoorsQuiet { connections, reply }).await;
     }
 
     pub(crate) fn view(&self, snapshot: &Snapshot) -> DaemonView {
@@ -105,6 +118,7 @@ impl Handle {
             state: if snapshot.stopping { "stopping" } else { "running" }.into(),
             uptime_s: u64::try_from((clock::now().wall.0 - id.began.0) / 1000).unwrap_or(0),
             starts: id.starts,
+            containment: self.containment.into(),
             notices: self.notices.all(),
             dropped: self.logs.dropped(),
         }

@@ -23,15 +23,18 @@ pub(crate) enum Leave {
 }
 
 impl Engine {
-    /// From now on nothing is begun; the engine ends as soon as no start is under way.
+    /// From now on nothing is begun; the engine ends as soon as no start is under way and the doors have handed
+    /// over what they have.
     pub(crate) fn leave(&mut self, why: Leave) {
         self.leave_by = Some(self.now.mono + PATIENCE);
         self.leave = Some(why);
+        self.leaving.notify_one();
         hit("leave.asked");
     }
 
     pub(crate) fn may_leave(&self) -> bool {
-        self.leave.is_some() && (self.requested == 0 || self.leave_by.is_some_and(|by| by <= self.now.mono))
+        let late = || self.leave_by.is_some_and(|by| by <= self.now.mono);
+        self.leave.is_some() && (self.requested == 0 && self.doors_quiet || late())
     }
 
     pub(crate) fn leave_deadline(&self) -> Option<Mono> {

@@ -31,6 +31,7 @@ pub mod logs;
 mod news;
 mod orders;
 mod publish;
+mod recognise;
 mod shared;
 mod sources;
 mod spawner;

@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::handle::unknown;
 use crate::leave::Leave;
 use crate::sources::{Fresh, findings, wanted};
+use crate::store::CONNECTIONS;
 use crate::tickets::{RowMsg, Waiting, ticket};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -35,6 +36,7 @@ pub(crate) enum Ask {
     Tell { kind: String, data: String, reply: Reply<()> },
     Shutdown { caller: Caller, again: bool, reply: Reply<()> },
     Upgrade { caller: Caller, binary: OwnedFd, reply: Reply<()> },
+    DoorsQuiet { connections: String, reply: Reply<()> },
 }
 
 /// What goes on when the configuration was read.
@@ -69,7 +71,8 @@ impl Engine {
             | Ask::RemoveGroup { .. }
             | Ask::Tell { .. }
             | Ask::Shutdown { .. }
-            | Ask::Upgrade { .. } => false,
+            | Ask::Upgrade { .. }
+            | Ask::DoorsQuiet { .. } => false,
         };
         if early {
             return self.postponed.push(ask);
@@ -120,6 +123,11 @@ impl Engine {
             }
             Ask::Tell { kind, data, reply } => {
                 self.happen(Happening::Remote { kind, data });
+                drop(reply.send(Ok(())));
+            }
+            Ask::DoorsQuiet { connections, reply } => {
+                self.doors_quiet = true;
+                self.store.put_raw(CONNECTIONS, Some(connections.as_bytes()));
                 drop(reply.send(Ok(())));
             }
             Ask::Upgrade { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),

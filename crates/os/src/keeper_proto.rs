@@ -168,6 +168,8 @@ pub enum Kind {
     Records,
     /// A program.
     Binary,
+    /// An accepted connection.
+    Connection,
 }
 
 impl Key {
@@ -192,6 +194,11 @@ impl Key {
         Key::of(3, run)
     }
 
+    /// The n-th accepted connection that is handed on.
+    pub fn connection(n: usize) -> Key {
+        Key::of(6, n as u64)
+    }
+
     /// Which kind; `None` for one that this build does not know.
     pub fn kind(self) -> Option<Kind> {
         Some(match self.0 >> 56 {
@@ -200,6 +207,7 @@ impl Key {
             3 => Kind::Run,
             4 => Kind::Records,
             5 => Kind::Binary,
+            6 => Kind::Connection,
             _ => return None,
         })
     }

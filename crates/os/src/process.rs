@@ -2,7 +2,7 @@
 
 use crate::errno::check;
 use crate::reap;
-use std::ffi::{CString, c_int};
+use std::ffi::{CString, OsStr, c_int};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -300,7 +300,13 @@ fn access(path: &Path, how: c_int) -> bool {
 /// # Errors
 /// `/proc` is not there.
 pub fn own_exe() -> io::Result<PathBuf> {
-    fs::read_link("/proc/self/exe")
+    let path = fs::read_link("/proc/self/exe")?;
+    // What has taken its name since is meant.
+    let bytes = path.as_os_str().as_bytes();
+    Ok(match bytes.strip_suffix(b" (deleted)") {
+        Some(name) if !path.exists() => PathBuf::from(OsStr::from_bytes(name)),
+        Some(_) | None => path,
+    })
 }
 
 /// Identity of this boot of the machine.
@@ -318,6 +324,15 @@ pub fn boot_id() -> io::Result<String> {
 /// No such process.
 pub fn start_time(pid: i32) -> io::Result<u64> {
     stat_field(pid, 22)
+}
+
+/// The process group that a process belongs to.
+///
+/// # Errors
+/// No such process.
+pub fn group_of(pid: i32) -> io::Result<i32> {
+    let group = stat_field(pid, 5)?;
+    i32::try_from(group).map_err(io::Error::other)
 }
 
 /// How a process ended that is a zombie and not ours (field 52; only for root and its own user);

@@ -85,7 +85,8 @@ fn lives(site: &Site, deeds: &Deeds<'_>, tally: &mut Tally) {
                 tally.did("listeners started anew for an event", 1);
                 continue;
             }
-            tally.wrong("children started for nothing", &format!("{name} after {run:?}, which nobody killed"));
+            tally
+                .wrong("children started for nothing", &format!("{name} after {run:?}, which nobody killed"));
         }
         tally.did("runs of writers and servers", runs.len() as u64);
     }
@@ -93,7 +94,10 @@ fn lives(site: &Site, deeds: &Deeds<'_>, tally: &mut Tally) {
         let found = runs(&site.notes, name).len();
         if found != wanted {
             let detail = format!("{name} was started {wanted} times and ran {found} times");
-            tally.wrong(if found > wanted { "children started for nothing" } else { "wishes forgotten" }, &detail);
+            tally.wrong(
+                if found > wanted { "children started for nothing" } else { "wishes forgotten" },
+                &detail,
+            );
         }
     }
     for number in 0..deeds.onces {
@@ -124,7 +128,9 @@ fn codes(
         let own = run.end.map(|(_, code)| i64::from(code));
         match exits.get(&(name.to_owned(), next.pid)) {
             None => tally.did("exit codes that nobody saw", 1),
-            Some(Some(seen)) if Some(*seen) == own || Some(*seen) == killed => tally.did("exit codes right", 1),
+            Some(Some(seen)) if Some(*seen) == own || Some(*seen) == killed => {
+                tally.did("exit codes right", 1)
+            }
             Some(None) if is_weak(run, next.start, deeds) => {
                 tally.did("exit codes unknown (keeper killed)", 1);
             }
@@ -171,10 +177,13 @@ struct Heard {
 fn heard(site: &Site) -> Heard {
     let mut heard = Heard { serials: BTreeMap::new(), exits: HashMap::new() };
     for line in fs::read_to_string(site.notes.join("ear.runs")).unwrap_or_default().lines() {
-        let Some((serial, rest)) = line.strip_prefix("event ").and_then(|l| l.split_once(' ')) else { continue };
+        let Some((serial, rest)) = line.strip_prefix("event ").and_then(|l| l.split_once(' ')) else {
+            continue;
+        };
         *heard.serials.entry(serial.parse().unwrap_or(u64::MAX)).or_default() += 1;
         let Some(body) = rest.strip_prefix("PROCESS_STATE_EXITED ") else { continue };
-        let token = |name: &str| body.split(' ').find_map(|w| w.strip_prefix(name)?.strip_prefix(':')).unwrap_or("");
+        let token =
+            |name: &str| body.split(' ').find_map(|w| w.strip_prefix(name)?.strip_prefix(':')).unwrap_or("");
         let pid = token("pid").parse().unwrap_or(0);
         heard.exits.insert((token("processname").to_owned(), pid), token("expected") == "1");
     }
@@ -198,7 +207,9 @@ fn events(site: &Site, deeds: &Deeds<'_>, ends: &Ends, tally: &mut Tally) {
             // Killed behind its last note, or nobody knows.
             Some(_) if deeds.killed.contains(&run.pid) || is_weak(run, *next, deeds) => {}
             Some(said) if *said == expected => {}
-            Some(said) => tally.wrong("exit codes wrong", &format!("{name} {run:?}: event says expected: {said}")),
+            Some(said) => {
+                tally.wrong("exit codes wrong", &format!("{name} {run:?}: event says expected: {said}"))
+            }
         }
     }
 }
@@ -318,7 +329,9 @@ mod tests {
         let place = |run, number| Place { run, number };
         assert_eq!(parse("a.out 0 7 3 ...\n"), Some(("a.out", place(0, 7))));
         assert_eq!(parse("a.out 1 1 0 \n"), Some(("a.out", place(1, 1))));
-        for torn in ["a.out 0 7 3 ...", "a.out 0 7 3 ..\n", "a.out 0 7 3 ...a.out\n", "\n", "out 0 7 3 ...\n x"] {
+        for torn in
+            ["a.out 0 7 3 ...", "a.out 0 7 3 ..\n", "a.out 0 7 3 ...a.out\n", "\n", "out 0 7 3 ...\n x"]
+        {
             assert_eq!(parse(torn), None, "{torn:?}");
         }
     }

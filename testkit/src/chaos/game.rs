@@ -15,7 +15,7 @@ const LONG_LIFE: Duration = Duration::from_millis(1050);
 /// So many quick deaths of daemons that were ready cost no pause.
 const FREE_DEATHS: u32 = 8;
 /// The same before one that dies while it takes over.
-const FREE_YOUNG: u32 = 2;
+const FREE_YOUNG: u32 = 3;
 /// How long a deadly place may take to be passed.
 const PASSING: Duration = Duration::from_secs(4);
 
@@ -54,6 +54,8 @@ pub enum Act {
     Disk,
     /// A deadly place, by its index.
     Point(usize),
+    /// Deadly places from this index on, one after another in daemons that take over.
+    Chain(usize, usize),
     /// A deadly place in a repair.
     Repair(usize),
 }
@@ -77,6 +79,8 @@ pub(super) struct Game<'a> {
     quick: u32,
     seen: (i32, Instant),
     full: bool,
+    /// What it does is printed.
+    pub(super) shown: bool,
 }
 
 type Done = Result<(), String>;
@@ -96,6 +100,7 @@ impl<'a> Game<'a> {
             quick: 0,
             seen: (0, Instant::now()),
             full: false,
+            shown: false,
         }
     }
 
@@ -106,13 +111,17 @@ impl<'a> Game<'a> {
     pub(super) fn play(&mut self, mut acts: Vec<Act>) -> Done {
         self.rng.shuffle(&mut acts);
         for act in acts {
-            if std::env::var_os("CHAOS_SHOW").is_some() {
-                eprintln!("{} {act:?}", now());
-            }
+            self.show(|| format!("{act:?}"));
             self.act(act).map_err(|e| format!("{act:?}: {e}"))?;
             self.check_wishes().map_err(|e| format!("after {act:?}: {e}"))?;
         }
         self.disk(false)
+    }
+
+    fn show(&self, text: impl Fn() -> String) {
+        if self.shown {
+            eprintln!("{} {}", now(), text());
+        }
     }
 
     fn act(&mut self, act: Act) -> Done {
@@ -142,6 +151,7 @@ impl<'a> Game<'a> {
             Act::Reopen => self.reopen(),
             Act::Disk => self.disk(!self.full),
             Act::Point(i) => self.point(i),
+            Act::Chain(from, count) => self.chain(from, count),
             Act::Repair(i) => self.repair(i),
         }
     }
@@ -168,6 +178,11 @@ impl<'a> Game<'a> {
             self.shared.tally().wrong("daemons died by themselves", &detail);
         }
         self.notice(version);
+        // An order is answered by a daemon that has told its keeper that it is ready. One that dies before that
+        // is not one that somebody kills, for the keeper, but one that cannot start.
+        let order = "POST /api/v1/programs/server/start";
+        self.site
+            .until("an order", || self.site.unix.ask(order).ok().filter(|(status, _)| *status == 200))?;
         if self.quick >= free {
             let since = self.seen.1;
             self.site.until("a long life", || (since.elapsed() > LONG_LIFE).then_some(()))?;
@@ -195,6 +210,7 @@ impl<'a> Game<'a> {
     fn back(&mut self, before: Version, since: Instant, what: &'static str) -> Done {
         let other = || self.site.version().filter(|v| v.daemon != before.daemon);
         let after = self.site.until("another daemon", other)?;
+        self.show(|| format!("{what}: {:?}", since.elapsed()));
         self.shared.tally().took(what, since.elapsed());
         self.notice(after);
         if after.keeper == before.keeper {
@@ -212,7 +228,8 @@ impl<'a> Game<'a> {
             let exe = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
             let own = exe(before.keeper)?;
             // Later children of this program are programs that did not execute anything yet.
-            let young = crate::descendants(before.keeper).into_iter().filter(|p| exe(*p).as_ref() == Some(&own));
+            let young =
+                crate::descendants(before.keeper).into_iter().filter(|p| exe(*p).as_ref() == Some(&own));
             young.min_by_key(|p| crate::procs::born(*p)).filter(|p| *p != before.daemon)
         })?;
         std::thread::sleep(pause.saturating_sub(since.elapsed()));
@@ -280,7 +297,7 @@ impl<'a> Game<'a> {
         drop(tally);
         self.shared.away(false);
         self.quick = 0;
-        Ok(())
+        self.version().map(drop)
     }
 
     /// One to three programs, of those that are started again.
@@ -302,7 +319,9 @@ impl<'a> Game<'a> {
 
     fn upgrade(&mut self) -> Done {
         let before = self.may_die(FREE_DEATHS)?;
+        self.shared.gentle(true);
         let end = self.site.world.supers(&["upgrade", "--json"]);
+        self.shared.gentle(false);
         let after = self.version()?;
         let mut tally = self.shared.tally();
         if end.code != 0 || after.keeper != before.keeper || after.daemon == before.daemon {
@@ -338,7 +357,8 @@ impl<'a> Game<'a> {
     fn reload(&mut self) -> Done {
         let text = self.site.once(self.onces);
         self.site.world.write(format!("conf.d/{}.conf", self.onces), &text);
-        let done = self.site.until("a reload", || Some(self.site.world.supers(&["reload"])).filter(|e| e.code == 0));
+        let done =
+            self.site.until("a reload", || Some(self.site.world.supers(&["reload"])).filter(|e| e.code == 0));
         done.map_err(|e| format!("{e}: {:?}", self.site.world.supers(&["reload"])))?;
         self.onces += 1;
         self.shared.tally().did("reloads", 1);
@@ -418,8 +438,31 @@ impl<'a> Game<'a> {
             By::Upgrade => drop(self.site.world.supers(&["upgrade"])),
             By::Reopen => self.reopen()?,
             By::Clear => self.clear(),
+            By::Stop => return self.die_while_stopping(point.name, before),
         }
         self.died(&[point.name], before, since)
+    }
+
+    /// Each next daemon dies at the next place.
+    fn chain(&mut self, from: usize, count: usize) -> Done {
+        let before = self.may_die(1)?;
+        let places: Vec<&'static str> = POINTS.iter().skip(from).take(count).map(|p| p.name).collect();
+        self.arm(&places.iter().map(|p| format!("{p}:1")).collect::<Vec<_>>().join("\n"));
+        let since = Instant::now();
+        self.slay(before.daemon)?;
+        self.quick += u32::try_from(count).unwrap_or(1);
+        self.died(&places, before, since)
+    }
+
+    /// One that runs is stopped, whether the order is answered or not.
+    fn die_while_stopping(&mut self, place: &'static str, before: Version) -> Done {
+        let i = self.rng.below(SLEEPERS.len());
+        let _ = fs::remove_file(&self.site.failpoint);
+        self.wish(i, true)?;
+        self.arm(&format!("{place}:1"));
+        let _ = self.site.unix.ask(&order(i, false));
+        self.died(&[place], before, Instant::now())?;
+        self.wish(i, false)
     }
 
     fn repair(&mut self, index: usize) -> Done {
@@ -451,8 +494,12 @@ impl<'a> Game<'a> {
         match passed {
             0 => self.version().map(drop),
             _ => {
-                // The file is taken away a moment before the death.
-                std::thread::sleep(Duration::from_millis(2));
+                // The line is taken away a moment before the death.
+                let pid = fs::read_to_string(self.site.failpoint.with_extension("pid")).unwrap_or_default();
+                let dying = pid.parse().ok().and_then(Process::open);
+                if !dying.is_none_or(|process| process.wait(PASSING)) {
+                    return Err(format!("{pid} did not die"));
+                }
                 self.back(before, at, "back after a death at a failpoint")
             }
         }

@@ -21,7 +21,8 @@ pub(super) struct Shared {
     stop: AtomicBool,
     /// Both processes of superd were killed: nobody can answer.
     away: AtomicBool,
-    /// The program behind the held socket was killed or is about to be.
+    /// Nobody is killed now: whoever is accepted is answered.
+    gentle: AtomicBool,
     tally: Mutex<Tally>,
     /// How the run before the one with this pid ended, as superd says.
     exits: Mutex<HashMap<(String, i32), Option<i64>>>,
@@ -43,12 +44,35 @@ impl Shared {
         self.away.store(is, Ordering::SeqCst);
     }
 
+    /// From now on, or no longer, nobody is killed.
+    pub(super) fn gentle(&self, is: bool) {
+        self.gentle.store(is, Ordering::SeqCst);
+    }
+
+    fn mood(&self) -> Mood {
+        Mood { away: self.is_away(), gentle: self.gentle.load(Ordering::SeqCst) }
+    }
+
     fn is_away(&self) -> bool {
         self.away.load(Ordering::SeqCst)
     }
 
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::SeqCst)
+    }
+}
+
+/// What may happen to a request.
+#[derive(Clone, Copy, Debug)]
+struct Mood {
+    away: bool,
+    gentle: bool,
+}
+
+impl Mood {
+    /// Over a time at whose beginning and end it was so.
+    fn and(self, later: Mood) -> Mood {
+        Mood { away: self.away || later.away, gentle: self.gentle && later.gentle }
     }
 }
 
@@ -86,11 +110,11 @@ impl Drop for Load {
 fn poll(shared: &Shared, door: &Door) {
     let mut last = Instant::now();
     while shared.goes_on() {
-        let away = shared.is_away();
+        let mood = shared.mood();
         let answer = door.ask("GET /api/v1/version");
-        let away = away || shared.is_away();
-        note(shared, answer, away, door);
-        if !away && last.elapsed() > Duration::from_millis(5) {
+        let mood = mood.and(shared.mood());
+        note(shared, answer, mood, door);
+        if !mood.away && last.elapsed() > Duration::from_millis(5) {
             shared.tally().took("without an answer (over 5 ms)", last.elapsed());
         }
         last = Instant::now();
@@ -98,13 +122,16 @@ fn poll(shared: &Shared, door: &Door) {
     }
 }
 
-fn note(shared: &Shared, answer: Result<(u16, String), Trouble>, away: bool, door: &Door) {
+fn note(shared: &Shared, answer: Result<(u16, String), Trouble>, mood: Mood, door: &Door) {
     let mut tally = shared.tally();
     match answer {
         Ok((200, _)) => tally.did("requests answered", 1),
         Ok((status, body)) => tally.wrong("connections refused", &format!("{door:?} says {status}: {body}")),
-        Err(_) if away => tally.did("requests while all were dead", 1),
+        Err(_) if mood.away => tally.did("requests while all were dead", 1),
         Err(Trouble::Refused(e)) => tally.wrong("connections refused", &format!("{door:?}: {e}")),
+        Err(Trouble::Broken(why)) if mood.gentle => {
+            tally.wrong("connections refused", &format!("{door:?}, cut off by an upgrade: {why}"));
+        }
         // Accepted by a daemon that was killed.
         Err(Trouble::Broken(_)) => tally.did("requests cut off", 1),
     }
@@ -113,7 +140,7 @@ fn note(shared: &Shared, answer: Result<(u16, String), Trouble>, away: bool, doo
 /// What superd says about programs, again and again.
 fn look(shared: &Shared, door: &Door) {
     while shared.goes_on() {
-        let away = shared.is_away();
+        let mood = shared.mood();
         match programs(door) {
             Some(programs) => {
                 let mut exits = shared.exits();
@@ -126,7 +153,7 @@ fn look(shared: &Shared, door: &Door) {
                 }
             }
             // Why is what `note` wants to know.
-            None => note(shared, door.ask("GET /api/v1/version"), away || shared.is_away(), door),
+            None => note(shared, door.ask("GET /api/v1/version"), mood.and(shared.mood()), door),
         }
         std::thread::sleep(LOOK);
     }

@@ -45,11 +45,13 @@ pub struct Orders {
     pub seed: u64,
     /// Leave the folder of a failed round.
     pub keep: bool,
+    /// Print what is done.
+    pub show: bool,
 }
 
 impl Default for Orders {
     fn default() -> Orders {
-        Orders { time: Duration::from_secs(60), rounds: None, seed: now(), keep: false }
+        Orders { time: Duration::from_secs(60), rounds: None, seed: now(), keep: false, show: false }
     }
 }
 
@@ -60,7 +62,7 @@ pub fn run(bins: &Bins, orders: &Orders) -> bool {
     while orders.rounds.map_or(began.elapsed() < orders.time, |n| rounds < n) {
         let seed = orders.seed.wrapping_add(rounds);
         let since = Instant::now();
-        let tally = round(bins, seed, long(seed), orders.keep);
+        let tally = round(bins, &Orders { seed, ..orders.clone() }, long(seed));
         println!(
             "round with seed {seed}: {} daemon kills, {} wrong, {:.0} s",
             tally.count("daemon kills"),
@@ -83,8 +85,10 @@ fn times(act: Act, count: usize) -> impl Iterator<Item = Act> {
 fn long(seed: u64) -> Vec<Act> {
     let mut rng = Rng::new(seed ^ 0x00c0_ffee);
     let mut acts: Vec<Act> = times(Act::Kill, 12).collect();
-    acts.extend(times(Act::KillYoung, 3).chain(times(Act::KillWithUnits, 8)).chain(times(Act::KillInOrder, 8)));
-    acts.extend(times(Act::KillUnits, 10).chain(times(Act::Upgrade, 4)).chain(times(Act::Reload, 6)));
+    acts.extend(
+        times(Act::KillYoung, 3).chain(times(Act::KillWithUnits, 8)).chain(times(Act::KillInOrder, 8)),
+    );
+    acts.extend(times(Act::KillUnits, 10).chain(times(Act::Upgrade, 8)).chain(times(Act::Reload, 6)));
     acts.extend(times(Act::Wish, 8).chain(times(Act::Reopen, 5)).chain(times(Act::Disk, 4)));
     acts.push(*rng.pick(&[Act::UpgradeToNothing, Act::UpgradeToLiar, Act::UpgradeToSilence]));
     // Every second round keeps its keeper, so that nothing at all may be unknown there.
@@ -99,23 +103,30 @@ fn long(seed: u64) -> Vec<Act> {
 /// The acts of a short round: each deadly place once.
 pub fn short() -> Vec<Act> {
     let mut acts: Vec<Act> = times(Act::Kill, 6).collect();
-    acts.extend(times(Act::KillYoung, 1).chain(times(Act::KillWithUnits, 3)).chain(times(Act::KillInOrder, 4)));
-    acts.extend(times(Act::KillUnits, 3).chain(times(Act::Upgrade, 2)).chain(times(Act::Reload, 2)));
+    acts.extend(
+        times(Act::KillYoung, 1).chain(times(Act::KillWithUnits, 3)).chain(times(Act::KillInOrder, 4)),
+    );
+    acts.extend(times(Act::KillUnits, 3).chain(times(Act::Upgrade, 4)).chain(times(Act::Reload, 2)));
     acts.extend([Act::Wish, Act::Wish, Act::Reopen, Act::Disk, Act::Disk, Act::UpgradeToNothing]);
-    acts.extend((0..POINTS.len()).map(Act::Point));
+    acts.extend([Act::KillKeeper, Act::KillBoth]);
+    let by_chain = |i: &usize| POINTS[*i].by == By::TakeOver;
+    acts.extend((0..POINTS.len()).filter(|i| !by_chain(i)).map(Act::Point));
+    let chained: Vec<usize> = (0..POINTS.len()).filter(by_chain).collect();
+    acts.extend(chained.chunks(2).map(|some| Act::Chain(some[0], some.len())));
     acts.extend((0..REPAIRS.len()).map(Act::Repair));
     acts
 }
 
-/// One round in a world of its own.
-pub fn round(bins: &Bins, seed: u64, acts: Vec<Act>, keep: bool) -> Tally {
+/// One round in a world of its own, with the seed of these orders.
+pub fn round(bins: &Bins, orders: &Orders, acts: Vec<Act>) -> Tally {
+    let seed = orders.seed;
     let site = Site::new(bins, ROUND);
     let shared = Arc::new(Shared::default());
-    if let Err(text) = play(&site, &shared, seed, acts) {
+    if let Err(text) = play(&site, &shared, orders, acts) {
         shared.tally().wrong("orders failed", &format!("the round was broken off: {text}"));
     }
     let tally = shared.tally().clone();
-    if keep && tally.wrongs() > 0 {
+    if orders.keep && tally.wrongs() > 0 {
         let to = format!("/tmp/chaos-{seed}");
         let copied = std::process::Command::new("cp").arg("-a").arg(site.world.root()).arg(&to).status();
         println!("the folder of this round: {to} ({copied:?})");
@@ -123,14 +134,15 @@ pub fn round(bins: &Bins, seed: u64, acts: Vec<Act>, keep: bool) -> Tally {
     tally
 }
 
-fn play(site: &Site, shared: &Arc<Shared>, seed: u64, acts: Vec<Act>) -> Result<(), String> {
+fn play(site: &Site, shared: &Arc<Shared>, orders: &Orders, acts: Vec<Act>) -> Result<(), String> {
     site.start()?;
     let steady = || WRITERS.iter().map(|w| w.name).chain(OTHERS).chain(SLEEPERS);
     let all_run = || site.status().ok().filter(|s| steady().all(|name| s.state(name) == "RUNNING"));
     site.until("everything runs", all_run)?;
     site.until("everything listens", || is_open(site.server).then_some(()))?;
     let load = Load::start(shared, &site.unix, &site.tcp, site.server, site.web);
-    let mut game = Game::new(site, shared, Rng::new(seed));
+    let mut game = Game::new(site, shared, Rng::new(orders.seed));
+    game.shown = orders.show;
     game.play(acts)?;
     let up = |name: &str| SLEEPERS.iter().zip(game.wishes).all(|(n, (up, _))| *n != name || up);
     let wanted = || steady().filter(|name| up(name));

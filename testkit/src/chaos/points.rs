@@ -13,6 +13,8 @@ pub enum By {
     Reopen,
     /// A log is cleared.
     Clear,
+    /// The operator stops a program.
+    Stop,
 }
 
 /// A place, how it is come by, and up to how often it may be passed before it kills.
@@ -30,13 +32,14 @@ const fn point(name: &'static str, by: By, times: usize) -> Point {
 }
 
 /// All of them but those in repairs, which [`REPAIRS`] has.
-pub const POINTS: [Point; 43] = [
+pub const POINTS: [Point; 44] = [
     point("spawn.attached", By::Itself, 5),
     point("spawn.held", By::Itself, 5),
     point("spawn.ready", By::Itself, 5),
     point("spawn.cloned", By::Itself, 5),
     point("spawn.done", By::Itself, 5),
     point("spawn.reported", By::Itself, 5),
+    point("signal.sent", By::Stop, 1),
     point("exit.finished", By::Itself, 5),
     point("commit.begin", By::Itself, 20),
     point("commit.written", By::Itself, 20),

@@ -83,7 +83,7 @@ pub(super) enum Trouble {
     /// Nobody listens.
     Refused(io::Error),
     /// Somebody did, and was gone before he had answered.
-    Broken(#[allow(dead_code, reason = "shown in details")] String),
+    Broken(String),
 }
 
 impl Door {
@@ -123,7 +123,10 @@ impl Door {
 
 fn exchange(mut stream: impl Read + Write, request: &str, body: &str) -> Result<(u16, String), Trouble> {
     let broken = |e: io::Error| Trouble::Broken(e.to_string());
-    let head = format!("{request} HTTP/1.0\r\nHost: localhost\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let head = format!(
+        "{request} HTTP/1.0\r\nHost: localhost\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).map_err(broken)?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(broken)?;
@@ -231,9 +234,10 @@ impl Site {
         text += "startsecs=0\nautorestart=true\n";
         text += &format!("[eventlistener:ear]\n{}", self.command("listener", "ear", ""));
         text += "events=PROCESS_STATE\nbuffer_size=100000\nstartsecs=0\nautorestart=true\n";
-        // What it prints is dropped as configured, so nobody counts it; it makes rotations without backups.
+        // What it prints is dropped as configured, so nobody counts it; it makes rotations without backups, at
+        // a size that is reached at the end of a line.
         text += "[program:noise]\ncommand={actor} spew-lines 1000000000 1ms\nstartsecs=0\nautorestart=true\n\
-                 stdout_logfile={root}/logs/noise.log\nstdout_logfile_maxbytes=2KB\nstdout_logfile_backups=0\n";
+                 stdout_logfile={root}/logs/noise.log\nstdout_logfile_maxbytes=2640\nstdout_logfile_backups=0\n";
         text + &self.once(0)
     }
 

@@ -4,6 +4,7 @@
 
 mod idle;
 mod log;
+mod outage;
 mod peer;
 mod restart;
 mod rig;
@@ -32,13 +33,14 @@ impl Plan {
 
 type Measure = fn(&Rig, &Plan) -> Result<Vec<Row>, String>;
 
-const MEASURES: [(&str, Measure); 7] = [
+const MEASURES: [(&str, Measure); 8] = [
     ("restart", restart::measure),
     ("start", start::measure),
     ("idle", idle::measure),
     ("log", log::measure),
     ("status", status::measure),
     ("storm", storm::measure),
+    ("outage", outage::measure),
     ("supervisor", peer::measure),
 ];
 

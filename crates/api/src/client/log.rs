@@ -1,7 +1,7 @@
 //! A log that is read, over as many daemons as it takes: by its logical offset no byte is lost or read twice.
 
-use super::{Sender, failed};
 use super::way::{Asked, Miss, Tries, Way, pause};
+use super::{Sender, failed};
 use crate::wire::percent_encode;
 use http_body_util::BodyExt;
 use hyper::Response;

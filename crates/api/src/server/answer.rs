@@ -1,9 +1,9 @@
 //! Each route, translated into a call of `Control`.
 
 use super::body::{self, Flow};
-use super::history;
 use super::connection::{Link, replaced};
 use super::handover::{Course, leaving, turned};
+use super::history;
 use super::route::Route;
 use crate::problem::Detail;
 use crate::select::{Verdict, is_pattern, select, unknown, verdict};
@@ -17,7 +17,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use supers_core::control::{
-    Control, LogChunk, LogFlow, LogRequest, NewUnit, Order, Refusal, Row, Rows, Verb, UpgradeRequest, UpgradeView};
+    Control, LogChunk, LogFlow, LogRequest, NewUnit, Order, Refusal, Row, Rows, UpgradeRequest, UpgradeView,
+    Verb,
+};
 use supers_core::inside::Inside;
 use supers_core::snapshot::ProgramView;
 
@@ -83,7 +85,8 @@ fn ok(bytes: impl Into<Bytes>) -> Reply {
 }
 
 async fn read_json<T: DeserializeOwned>(link: &Link, body: Incoming) -> Result<T, Detail> {
-    let received = body::read(&link.seat, &link.shared.bodies, body, link.shared.setup.limits.body_bytes).await?;
+    let received =
+        body::read(&link.seat, &link.shared.bodies, body, link.shared.setup.limits.body_bytes).await?;
     serde_json::from_slice(&received.bytes)
         .map_err(|e| Detail::new("bad-request", format!("the body is not the expected JSON: {e}")))
 }

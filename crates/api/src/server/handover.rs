@@ -7,6 +7,9 @@
 
 use super::{Conn, Handle, Open, Shared, lock, run, turn_away};
 use crate::door::Kind;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
@@ -26,6 +29,33 @@ pub struct Handed {
     pub fd: OwnedFd,
     /// The beginning of a request, when one was read already; at most 20 KiB, and empty nearly always.
     pub read: Vec<u8>,
+}
+
+/// What [`pack`] writes about one connection; its descriptor goes another way.
+#[derive(Serialize, Deserialize)]
+struct Packed {
+    door: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    read: String,
+}
+
+/// A text about these connections, and their descriptors in the same order.
+pub fn pack(handed: Vec<Handed>) -> (String, Vec<OwnedFd>) {
+    let (list, fds): (Vec<Packed>, Vec<OwnedFd>) =
+        handed.into_iter().map(|h| (Packed { door: h.door, read: BASE64.encode(h.read) }, h.fd)).unzip();
+    // Plain texts can be written.
+    (serde_json::to_string(&list).unwrap_or_default(), fds)
+}
+
+/// The connections again. `fd` is asked for the descriptor of each by its place in the order; one without is
+/// left out, as all are when the text makes no sense.
+pub fn unpack(text: &str, mut fd: impl FnMut(usize) -> Option<OwnedFd>) -> Vec<Handed> {
+    let list: Vec<Packed> = serde_json::from_str(text).unwrap_or_default();
+    let with_fd = list.into_iter().enumerate().filter_map(|(i, packed)| {
+        let fd = fd(i)?;
+        Some(Handed { door: packed.door, fd, read: BASE64.decode(packed.read).ok()? })
+    });
+    with_fd.collect()
 }
 
 /// What is to become of a door and its connections.
@@ -74,7 +104,7 @@ impl Stream for tokio::net::TcpStream {
 }
 
 /// Beyond twice the patience a hand-over waits so long for tasks that only have to be scheduled.
-const MARGIN: Duration = Duration::from_millis(100);
+const MARGIN: Duration = Duration::from_secs(1);
 
 impl Handle {
     /// Stops accepting and gives up all connections, to be adopted by the next daemon. The listening sockets
@@ -105,8 +135,7 @@ impl Handle {
             let seats = shared.setup.limits.connections;
             let rest = patience.saturating_mul(2).saturating_add(MARGIN);
             // Those that are late are cut.
-            let late = tokio::time::timeout(rest, shared.seats.all_free(seats)).await;
-            eprintln!("TAKEN {late:?} {}", shared.seats.available());
+            let _ = tokio::time::timeout(rest, shared.seats.all_free(seats)).await;
             std::mem::take(&mut *lock(&shared.handed))
         };
         self.runtime.spawn(all).await.unwrap_or_default()

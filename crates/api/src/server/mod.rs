@@ -20,7 +20,7 @@ use crate::rpc::{MAX_BODY, RpcState};
 use body::Bodies;
 use connection::Link;
 use handover::Course;
-pub use handover::Handed;
+pub use handover::{Handed, pack, unpack};
 use seats::{Seat, Seats};
 pub(crate) use status::sorted;
 use std::collections::BTreeMap;

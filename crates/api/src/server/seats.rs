@@ -143,7 +143,6 @@ impl Seat {
         Reading(self)
     }
 
-    pub(super) fn show(&self) -> String { let s = lock(&self.state); format!("work {} rests {} flushed {} reads {} kept {}", s.at_work, s.rests, s.flushed, s.reads, s.kept) }
     /// Whether the connection can be given to another daemon now.
     pub(super) fn can_go(&self) -> bool {
         let state = lock(&self.state);

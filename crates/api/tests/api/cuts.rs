@@ -125,7 +125,9 @@ async fn results(server: &Server, order: Order) -> (Vec<String>, Result<(), Refu
 #[tokio::test]
 async fn starts_are_given_again_for_those_without_a_row() {
     let whole = rows(&["a", "g:b"], Outcome::Started);
-    let second = |text: &str| rows(if text.contains("\"a\"") { &["a", "g:b"] } else { &["g:b"] }, Outcome::AlreadyRunning);
+    let second = |text: &str| {
+        rows(if text.contains("\"a\"") { &["a", "g:b"] } else { &["g:b"] }, Outcome::AlreadyRunning)
+    };
     for at in 0..whole.len() {
         let answer = whole.clone();
         let server = Server::new(move |n, text| if n == 0 { cut(answer.clone(), at) } else { second(text) });
@@ -151,7 +153,8 @@ async fn what_must_not_happen_twice_is_not_repeated() {
             let answer = whole.clone();
             let server = Server::new(move |_, _| cut(answer.clone(), at));
             let (names, end) = results(&server, order(verb, &["a", "g:b"])).await;
-            let open: Vec<&str> = ["a", "g:b"].into_iter().filter(|n| !names.contains(&n.to_string())).collect();
+            let open: Vec<&str> =
+                ["a", "g:b"].into_iter().filter(|n| !names.contains(&n.to_string())).collect();
             let text = format!(
                 "superd was replaced while it worked on this; `supers status {}` shows what became of it",
                 open.join(" ")
@@ -168,14 +171,14 @@ async fn logs_go_on_at_their_offset() {
     for follow in [true, false] {
         let pieces = |at: usize| {
             let halves = [&TEXT[at..at.max(8)], &TEXT[at.max(8)..]];
-            let pieces: Vec<String> = halves.iter().filter(|p| !p.is_empty()).map(|p| p.to_string()).collect();
+            let pieces: Vec<String> =
+                halves.iter().filter(|p| !p.is_empty()).map(|p| p.to_string()).collect();
             chunked(&format!("content-type: text/plain\r\nx-log-offset: {}", 1000 + at), &pieces)
         };
         for at in 0..pieces(0).len() {
             let server = Server::new(move |n, text| {
-                let begin = text.split("offset=").nth(1).map_or(0, |rest| {
-                    rest[..4].parse::<usize>().unwrap() - 1000
-                });
+                let begin =
+                    text.split("offset=").nth(1).map_or(0, |rest| rest[..4].parse::<usize>().unwrap() - 1000);
                 if n == 0 { cut(pieces(0), at) } else { pieces(begin) }
             });
             let (name, stream) = ("a".to_string(), Stream::Stdout);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use supers_api::door::{Auth, Password, Secret};
+use supers_api::server::{pack, unpack};
 use supers_api::{Address, Credentials, Door, Handed, Handle, Limits, Listener, Remote, Setup, serve};
 use supers_core::control::*;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,8 +49,10 @@ impl Relay {
 
     /// The next server. The one before is gone by then, as after a crash.
     fn follow(&mut self, handed: Vec<Handed>) {
+        let (text, fds) = pack(handed);
+        let mut fds: Vec<_> = fds.into_iter().map(Some).collect();
         self.server = open(&self.fake, &self.sockets, own_uid(self._dir.path()));
-        self.server.adopt(handed);
+        self.server.adopt(unpack(&text, |i| fds[i].take()));
     }
 
     async fn next(&mut self) {
@@ -167,7 +170,8 @@ async fn fifty_servers_and_no_request_fails() {
         wanted.extend(first + 1..=last);
     }
     let calls = relay.fake.take_calls();
-    let number = |line: &str| line.split("timeout=Some(").nth(1).unwrap().trim_end_matches(')').parse().unwrap();
+    let number =
+        |line: &str| line.split("timeout=Some(").nth(1).unwrap().trim_end_matches(')').parse().unwrap();
     let mut orders: Vec<u64> = calls.lines().map(number).collect();
     orders.sort_unstable();
     // Each once, and each that was answered.
@@ -187,7 +191,7 @@ async fn what_was_read_of_a_request_goes_along() {
         relay.settle().await;
         let handed = relay.give_up(PATIENCE).await;
         let halves: Vec<&[u8]> = handed.iter().map(|h| &h.read[..]).filter(|r| !r.is_empty()).collect();
-        assert_eq!(halves, [text[..at].as_bytes(); 2], "{at}");
+        assert_eq!(halves, [&text.as_bytes()[..at]; 2], "{at}");
         relay.follow(handed);
         unix.send(&text[at..]).await;
         tcp.send(&text[at..]).await;
@@ -217,10 +221,7 @@ async fn an_order_that_takes_long_is_told_and_its_connection_stays() {
     let line = format!("{told}\n");
     assert_eq!(whole.answer().await.short(), format!("503 Service Unavailable\n{line}"));
     assert_eq!((rows.chunk().await, rows.chunk().await), (line, String::new()));
-    eprintln!("HANDED {:?}", handed);
     relay.follow(handed);
-    eprintln!("W {:?}", whole.stream.peer_addr());
-    whole.send("GET ").await; eprintln!("SENT {:?}", whole.stream.peer_cred()); let mut b = [0; 1]; eprintln!("PEEK {:?}", whole.stream.try_read(&mut b));
     for wire in [ask(&mut whole, "GET /api/v1/version").await, ask(&mut rows, "GET /api/v1/version").await] {
         assert!(wire.starts_with("200"), "{wire}");
     }
@@ -273,6 +274,8 @@ async fn a_door_that_is_gone_or_another_is_closed() {
     }
     let mut handed = relay.give_up(PATIENCE).await;
     assert_eq!(handed.len(), 2);
+    assert!(unpack("no list", |_| None).is_empty());
+    assert!(unpack(r#"[{"door":"unix"}]"#, |_| None).is_empty());
     handed[0].door = "gone".into();
     handed[1].door = "tcp".into();
     // Somebody else may have copies.

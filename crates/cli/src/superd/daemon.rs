@@ -15,12 +15,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use supers_config::places::Places;
 use supers_config::{Choice, Loaded, Personality, Settings, Severity};
 use supers_core::spec::Resource;
 use supers_core::time::Wall;
 use supers_engine::environ::Daemon as ChildEnv;
 use supers_engine::contain::Contain;
+use supers_engine::held::Holder;
 use supers_engine::family::{Family, Inheritance};
 use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, LogsConfig, SyslogConfig};
@@ -39,6 +41,8 @@ const LEAST_FILES: u64 = 1024;
 static SOFT_FILES: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 /// Where the keeper puts the lock of the configuration.
 const LOCK_PLACE: RawFd = 4;
+/// How long an answer under way may take when the daemon makes way; only used up when somebody needs it.
+const FAREWELL: Duration = Duration::from_millis(100);
 /// Default of `minprocs`.
 const LEAST_PROCESSES: u64 = 200;
 
@@ -186,6 +190,7 @@ fn run(args: &Args, world: World, places: Places, mut family: Family) -> Last {
             return Last::Failed(1);
         }
     };
+    let _lock = whole_again(&places);
     let records = inheritance.held.take(Key::RECORDS);
     let entrusted = is_entrusted(records.as_ref(), &inheritance);
     let failed = |code| if entrusted { Last::Failed(code) } else { Last::Code(code) };
@@ -209,6 +214,13 @@ fn run(args: &Args, world: World, places: Places, mut family: Family) -> Last {
             failed(stop.code)
         }
     }
+}
+
+/// The runtime folder may have been deleted while another daemon ran, which may have made it again, with a lock
+/// that died with it. The lock, if nobody else has it; trouble shows when the folder is used.
+fn whole_again(places: &Places) -> Option<OwnedFd> {
+    launch::private_folder(&places.runtime).ok()?;
+    process::lock_file(&places.runtime.join("lock")).ok().flatten()
 }
 
 /// Why the daemon does not start.
@@ -276,6 +288,8 @@ fn prepare_and_run(
     let holder = family.holder();
     let shelf = Shelf { holder: holder.clone(), held: std::mem::take(&mut inheritance.held) };
     let mut doors = listen::open(&settings, places, shelf).map_err(Stop::usage)?;
+    let left = estate.as_mut().and_then(|estate| estate.connections.take());
+    doors.handed = left.map(|text| doors.shelf.connections(&text)).unwrap_or_default();
     inheritance.held = std::mem::take(&mut doors.shelf.held);
     let reset_oom = process::oom_score_adj().unwrap_or(0) != 0;
     let pid = family.pid();
@@ -302,7 +316,9 @@ fn prepare_and_run(
     if let Some(why) = damage {
         main_log.log(Level::Error, now.wall, &format!("the records of the daemon before are of no use: {why}"));
     }
-    if !adopted {
+    // Programs of before may still write to them.
+    let unclean = fs::read_dir(places.runtime.join("fifo")).is_ok_and(|mut fifos| fifos.next().is_some());
+    if !adopted && !unclean {
         clean_auto_logs(&settings);
     }
     if !ancestor {
@@ -420,7 +436,7 @@ fn serve(
         .enable_time()
         .build()
         .map_err(|e| Stop::io("cannot start the runtime", &e))?;
-    let Doors { open, mut files, .. } = doors;
+    let Doors { open, mut files, handed, .. } = doors;
     rebinder.files.append(&mut files);
     let pid_files = guard.pid_files.clone();
     let holder = guard.holder.clone();
@@ -432,16 +448,20 @@ fn serve(
             rest,
             limits: supers_api::Limits::default(),
         };
-        let api = supers_api::serve(Arc::new(handle), open, api_setup);
+        let api = supers_api::serve(Arc::new(handle.clone()), open, api_setup);
         let api = api.map_err(|e| Stop::io("cannot open the doors", &e))?;
+        api.adopt(handed);
         let ended = tokio::select! {
             biased;
             () = guard.keep(&api) => Ended::ForGood,
             () = rebinder.keep(&api) => Ended::ForGood,
+            () = hand_on(&handle, &api, &holder) => Ended::ForGood,
             ended = engine.run(ready) => ended,
         };
-        // Open answers are finished, the one to `shutdown` among them.
-        api.join();
+        if !matches!(ended, Ended::Upgrade(_) | Ended::Orphaned(_)) {
+            // Open answers are finished, the one to `shutdown` among them.
+            api.join();
+        }
         if let Ended::Upgrade(binary) = &ended {
             holder.upgrade(binary.as_fd()).map_err(|e| Stop::io("the keeper does not take the program", &e))?;
         }
@@ -453,6 +473,18 @@ fn serve(
         }
     }
     done
+}
+
+/// When the daemon makes way for another: answers under way are finished, and idle connections are left to
+/// whoever comes. Never ends.
+async fn hand_on(handle: &supers_engine::Handle, api: &supers_api::Handle, holder: &Holder) {
+    handle.leaving().await;
+    let (text, fds) = supers_api::server::pack(api.hand_over(FAREWELL).await);
+    for (n, fd) in fds.iter().enumerate() {
+        holder.hold_socket(Key::connection(n), fd.as_fd());
+    }
+    handle.doors_quiet(text).await;
+    std::future::pending().await
 }
 
 fn config_path(places: &Places) -> &Path {
@@ -504,18 +536,48 @@ fn become_user(settings: &Settings, places: &Places) -> Result<Option<u32>, Stop
     Ok(Some(user.uid))
 }
 
-/// The launcher made the runtime folder as root; now it is the user's. What an earlier daemon left in it
-/// goes rather than being given: nobody but us may decide what root gives away.
+/// The launcher made the folders as root; now they are the user's. What an earlier daemon left in the runtime
+/// folder and is not the user's goes rather than being given: nobody but us may decide what root gives away.
 fn hand_over(places: &Places, uid: u32, gid: u32) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, lchown};
     let absent = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) };
-    if std::os::unix::fs::MetadataExt::uid(&fs::symlink_metadata(&places.runtime)?) == uid {
+    give_state(places, uid, gid)?;
+    // This daemon has just opened it, or made it.
+    lchown(places.runtime.join("records"), Some(uid), Some(gid)).or_else(absent)?;
+    if fs::symlink_metadata(&places.runtime)?.uid() == uid {
         return Ok(());
     }
-    fs::remove_dir_all(places.runtime.join("fifo")).or_else(absent)?;
+    let fifos = places.runtime.join("fifo");
+    // Living programs may write into them.
+    if !fs::symlink_metadata(&fifos).is_ok_and(|meta| meta.is_dir() && meta.uid() == uid) {
+        fs::remove_dir_all(&fifos).or_else(absent)?;
+    }
     for file in [&places.runtime.join("pid"), &places.socket] {
         fs::remove_file(file).or_else(absent)?;
     }
-    std::os::unix::fs::lchown(&places.runtime, Some(uid), Some(gid))
+    lchown(&places.runtime, Some(uid), Some(gid))
+}
+
+/// The state folder and the plain files in it.
+fn give_state(places: &Places, uid: u32, gid: u32) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&places.state)?;
+    if fs::symlink_metadata(&places.state)?.uid() == uid {
+        return Ok(());
+    }
+    for folder in [places.state.clone(), places.state.join("outbox")] {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let meta = fs::symlink_metadata(entry.path())?;
+            // A second name could be anything's.
+            if meta.is_file() && meta.nlink() == 1 {
+                lchown(entry.path(), Some(uid), Some(gid))?;
+            }
+        }
+        if folder.is_dir() {
+            lchown(&folder, Some(uid), Some(gid))?;
+        }
+    }
+    Ok(())
 }
 
 /// `minfds` and `minprocs` (supervisor-contract 1), then as many files for the daemon itself as the

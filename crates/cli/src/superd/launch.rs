@@ -13,7 +13,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 use supers_config::places::{Places, RELATIVE};
 use supers_config::{Choice, Personality, Settings};
 use supers_core::spec::Resource;
@@ -24,8 +23,6 @@ use supers_os::{keeper_proto, memory, process, users};
 pub(super) const KEEPER_NAME: &str = "super-keeper";
 /// Tells the keeper role by which name the launcher was called.
 pub(super) const NAME_ENV: &str = "SUPERS_NAME";
-/// How long a daemon without its keeper may take to stop its programs.
-const DYING: Duration = Duration::from_secs(20);
 /// Somebody else runs this configuration.
 const EXIT_TAKEN: i32 = 1;
 
@@ -152,8 +149,7 @@ fn take_lock(places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
     };
     private_folder(&places.runtime).map_err(|e| fail("make the runtime folder", &places.runtime, &e))?;
     let path = places.runtime.join("lock");
-    let lock = process::lock_file(&path).map(|lock| lock.or_else(|| lock_of_the_dying(places, &path)));
-    match lock {
+    match process::lock_file(&path) {
         Ok(Some(fd)) => {
             // An earlier daemon gave it to its `user=`.
             let own = std::os::unix::fs::lchown(&places.runtime, Some(process::euid()), None);
@@ -174,20 +170,6 @@ fn take_lock(places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
         }
         Err(e) => Err(fail("lock", &path, &e)),
     }
-}
-
-/// Somebody holds the lock, but the process whose pid is known is gone: its daemon stops everything in order
-/// and gives the lock back.
-fn lock_of_the_dying(places: &Places, path: &Path) -> Option<OwnedFd> {
-    let pid = fs::read_to_string(places.runtime.join("pid")).ok()?;
-    if Path::new("/proc").join(pid.trim()).exists() {
-        return None;
-    }
-    let (tx, rx) = std::sync::mpsc::channel();
-    let path = path.to_owned();
-    // Nobody waits for this thread: either it gets the lock, or this process ends.
-    std::thread::spawn(move || drop(tx.send(process::wait_for_lock(&path))));
-    rx.recv_timeout(DYING).ok()?.ok()
 }
 
 /// A folder for its owner only. Its parents are made as they come; the folder itself must be ours.

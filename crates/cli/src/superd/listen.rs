@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use supers_api::{Door, Listener};
+use supers_api::{Door, Handed, Listener};
 use supers_config::places::Places;
 use supers_config::{Address, Choice, Server, Settings};
 use supers_engine::held::{Held, Holder};
@@ -54,6 +54,17 @@ impl Shelf {
         Ok(Listener::Tcp(bound))
     }
 
+    /// Connections of the daemon before, which it wrote down so.
+    pub(super) fn connections(&mut self, text: &str) -> Vec<Handed> {
+        let mut keys = Vec::new();
+        let handed = supers_api::server::unpack(text, |n| {
+            keys.push(Key::connection(n));
+            self.held.take(Key::connection(n))
+        });
+        keys.into_iter().for_each(|key| self.holder.forget(key));
+        handed
+    }
+
     /// This server is closed for good.
     pub(super) fn forget(&self, server: &Server) {
         self.holder.forget(match &server.address {
@@ -83,6 +94,8 @@ pub(super) struct Doors {
     /// Socket files to remove at the end.
     pub files: Vec<PathBuf>,
     pub shelf: Shelf,
+    /// Connections that the daemon before handed on.
+    pub handed: Vec<Handed>,
 }
 
 /// Opens what the settings name; the default control socket always exists, at least as a link, so

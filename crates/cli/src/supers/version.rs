@@ -51,5 +51,8 @@ fn text(d: &DaemonView) -> String {
     if d.starts > 1 {
         text += &format!(", brought back {} times", d.starts - 1);
     }
+    if !d.containment.is_empty() {
+        text += &format!("\nkept together by: {}", clean(&d.containment));
+    }
     text + &format!("\nconfiguration: {}\n", clean(&d.config))
 }

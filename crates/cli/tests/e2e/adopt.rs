@@ -263,7 +263,12 @@ fn a_shutdown_under_way_goes_on_in_its_order() {
 fn both_killed_and_started_again() {
     let mut w = world();
     for name in ["steady", "gone"] {
-        unit(&w, name, &noted(&w, name, "print up on USR1 print bye wait"), "Restart=always\nRestartSec=50ms");
+        unit(
+            &w,
+            name,
+            &noted(&w, name, "print up on USR1 print bye wait"),
+            "Restart=always\nRestartSec=50ms",
+        );
     }
     unit(&w, "seven", "on TERM exit 7 print up wait", "Restart=no");
     unit(&w, "lost", "on TERM exit 0 print up wait", "Restart=no");
@@ -330,23 +335,90 @@ fn both_killed_and_started_again_in_the_background() {
 }
 
 #[test]
-fn another_boot_adopts_nothing_and_wishes_hold() {
+fn after_a_boot_everything_begins_anew_and_wishes_hold() {
     let mut w = world();
-    unit(&w, "web", "print up wait", "");
+    unit(&w, "web", "print up wait", "Restart=no");
     unit(&w, "tired", "print up wait", "");
+    unit(&w, "pausing", "print up exit 1", "Restart=always\nRestartSec=1h");
     w.env("SUPERS_BOOT_ID", "one");
     w.superd();
     until_printed(&w, "web", "up");
+    until_state(&w, "pausing", "BACKOFF");
     w.supers_ok(&["stop", "tired"]);
     let web = process(&w, "web");
     kill_both(&w);
-    // As the records have it, this number is the unit's; after a boot it is somebody else's.
+    assert!(web.kill() && web.wait(w.deadline().left()));
+    // Its number may be anybody's now.
     w.env("SUPERS_BOOT_ID", "two");
     w.superd();
+    // In the same boot it would have ended unseen, and stay down.
     let after = w.until("it is started", |s| s.state("web") == "RUNNING");
-    assert_ne!(after.pid("web"), web.pid);
-    assert!(web.lives(), "a process of nobody is not touched");
     assert_eq!((after.state("tired"), after.restarts("web")), ("STOPPED", 0));
+    w.until_fact("the one that paused is tried at once", || (log(&w, "pausing") == "up\nup\n").then_some(()));
     assert!(!main_log(&w).contains("took over"), "{}", main_log(&w));
-    web.kill();
+}
+
+/// Places in the code, and how often each daemon passes them before it dies there.
+const DEATHS: [(&str, u32); 11] = [
+    ("spawn.attached", 4),
+    ("spawn.held", 4),
+    ("spawn.ready", 4),
+    ("spawn.cloned", 2),
+    ("spawn.done", 4),
+    ("spawn.reported", 2),
+    ("exit.finished", 4),
+    ("commit.begin", 12),
+    ("commit.written", 12),
+    ("commit.settled", 4),
+    ("commit.done", 12),
+];
+
+#[test]
+fn deaths_at_every_step_start_nothing_twice() {
+    for (place, passes) in DEATHS {
+        let mut w = world();
+        unit(&w, "steady", &noted(&w, "steady", "print up wait"), "");
+        let words = noted(&w, "loop", "sleep 20ms exit 1");
+        unit(&w, "loop", &words, "Restart=always\nRestartSec=10ms\n[Unit]\nStartLimitIntervalSec=0");
+        w.env("SUPERS_FAILPOINT", &format!("{place}:{passes}"));
+        let deadline = w.deadline();
+        w.superd_started(&[]);
+        let what = format!("loop goes round, and the daemon dies of it ({place}:{passes})");
+        w.until_fact(&what, || {
+            assert!(living(&w, "pids-loop").len() <= 1, "{place}:{passes}\n{}", w.logs());
+            let starts = w.read("pids-loop").lines().count();
+            (starts >= 4 && w.logs().matches("ended unexpectedly").count() >= 2).then_some(())
+        });
+        assert_eq!(w.read("pids-steady").lines().count(), 1, "{place}:{passes}\n{}", w.logs());
+        assert_eq!(living(&w, "pids-steady").len(), 1, "{place}:{passes}\n{}", w.logs());
+        // An order to stop gets through all the same.
+        assert_eq!(w.daemon().stop(deadline), 0, "{place}:{passes}");
+        assert!(
+            living(&w, "pids-steady").is_empty() && living(&w, "pids-loop").is_empty(),
+            "{place}:{passes}"
+        );
+    }
+}
+
+#[test]
+fn both_killed_between_a_start_and_its_record() {
+    let mut w = world();
+    unit(&w, "first", "print up wait", "");
+    w.env("SUPERS_FAILPOINT", "spawn.cloned:2");
+    w.superd();
+    until_printed(&w, "first", "up");
+    let before = w.status();
+    unit(&w, "late", &noted(&w, "late", "print up wait"), "");
+    let (daemon, keeper) = (daemon_process(&w), Process::open(w.daemon().pid()).unwrap());
+    assert!(keeper.signal(STOP));
+    drop(w.supers(&["start", "late", "--no-wait"]));
+    assert!(daemon.wait(w.deadline().left()), "the daemon dies at its failpoint");
+    w.until_fact("it noted its pid", || (living(&w, "pids-late").len() == 1).then_some(()));
+    assert!(keeper.kill() && keeper.wait(w.deadline().left()));
+    w.env("SUPERS_FAILPOINT", "none");
+    w.superd();
+    let now = w.until("late runs", |s| s.state("late") == "RUNNING");
+    assert_eq!(essence(&now, "first"), essence(&before, "first"));
+    w.until_fact("it noted its pid", || living(&w, "pids-late").contains(&now.pid("late")).then_some(()));
+    assert_eq!(living(&w, "pids-late"), BTreeSet::from([now.pid("late")]), "{}", w.logs());
 }

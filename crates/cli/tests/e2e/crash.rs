@@ -284,7 +284,12 @@ fn ends_of_the_meantime_are_told_truly_and_once() {
 #[test]
 fn a_program_that_dies_at_the_same_moment_is_started_once() {
     let mut w = world();
-    unit(&w, "short", &noted(&w, "short", "print up wait"), "Restart=always\nRestartSec=20ms\n[Unit]\nStartLimitIntervalSec=0");
+    unit(
+        &w,
+        "short",
+        &noted(&w, "short", "print up wait"),
+        "Restart=always\nRestartSec=20ms\n[Unit]\nStartLimitIntervalSec=0",
+    );
     w.superd();
     for n in 1..=5 {
         let (short, daemon) = (process(&w, "short"), daemon_process(&w));
@@ -391,9 +396,7 @@ fn fifty_deaths_and_each_unit_runs_exactly_once() {
     for name in &looping {
         let file = format!("pids-{name}");
         let seen = w.read(&file).lines().count();
-        w.until_fact("it goes on in its circle", || {
-            (w.read(&file).lines().count() > seen + 1).then_some(())
-        });
+        w.until_fact("it goes on in its circle", || (w.read(&file).lines().count() > seen + 1).then_some(()));
     }
     // Restarts were counted as they happened: no start unheard of, none counted twice.
     w.supers_ok(&["stop", "all"]);

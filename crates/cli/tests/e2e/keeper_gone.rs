@@ -1,7 +1,9 @@
 //! The keeper is killed: the daemon takes its place and a new daemon takes over.
 
 use crate::common::{log, must_end, process, unit, until_printed, until_state, world};
-use crate::crash::{TERM, crash, daemon_process, daemon_view, essence, essences, living, noted, under_reaper};
+use crate::crash::{
+    TERM, crash, daemon_process, daemon_view, essence, essences, living, noted, under_reaper,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -201,9 +203,7 @@ fn starts_during_the_death_happen_once() {
             assert!(at_once.len() <= 1, "{name} runs twice: {at_once:?}\n{}", w.logs());
             let file = format!("pids-{name}");
             let seen = w.read(&file).lines().count();
-            w.until_fact("it goes on in its circle", || {
-                (w.read(&file).lines().count() > seen).then_some(())
-            });
+            w.until_fact("it goes on in its circle", || (w.read(&file).lines().count() > seen).then_some(()));
         }
         drop(keeper);
     }
@@ -212,4 +212,121 @@ fn starts_during_the_death_happen_once() {
         assert_eq!(living(&w, &format!("pids-{name}")), BTreeSet::new());
     }
     w.supers_ok(&["shutdown"]);
+}
+
+/// superd as the first process of a pid namespace, as in a container. What `status` says there are numbers of
+/// that namespace: nothing here may be held by them, so the status is not asked.
+fn as_pid_1(w: &mut World) -> (Process, Process) {
+    supers_testkit::need_root();
+    let a = w.actor().display().to_string();
+    let order = w.path("order").display().to_string();
+    unit(w, "db", "print up wait", &format!("ExecStop={a} append {order} db"));
+    unit(w, "web", "print up wait", &format!("ExecStop={a} append {order} web\n[Unit]\nAfter=db.service"));
+    unit(w, "deaf", "ignore TERM print up wait", "TimeoutStopSec=500ms");
+    let words = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let command = crate::common::wrapped(&words, &w.command_superd(&[]));
+    crate::common::start_superd(w, command);
+    for name in ["db", "web", "deaf"] {
+        until_printed(w, name, "up");
+    }
+    let keeper = below(w, "super-keeper");
+    (keeper, below(w, "superd"))
+}
+
+/// The process of this name below the one that was started.
+fn below(w: &mut World, comm: &str) -> Process {
+    let top = w.daemon().pid();
+    w.until_fact(comm, || {
+        let all = supers_testkit::descendants(top).into_iter().filter_map(Process::open);
+        all.into_iter().find(|p| p.lives() && p.comm() == comm)
+    })
+}
+
+#[test]
+fn term_to_pid_1_ends_everything_in_order() {
+    let mut w = world();
+    let (keeper, _) = as_pid_1(&mut w);
+    assert!(keeper.signal(TERM));
+    let deadline = w.deadline();
+    assert_eq!(w.daemon().wait(deadline), 0);
+    assert_eq!(w.read("order"), "web\ndb\n");
+    assert!(w.logs().contains("killing 'deaf'"), "{}", w.logs());
+}
+
+#[test]
+fn term_to_pid_1_after_a_crash_of_the_daemon() {
+    let mut w = world();
+    let (keeper, daemon) = as_pid_1(&mut w);
+    assert!(daemon.kill());
+    w.until_fact("the next takes over", || {
+        w.logs().contains("took over 3 units with 3 processes").then_some(())
+    });
+    // And while there is none: the keeper tells the next one.
+    let daemon = below(&mut w, "superd");
+    assert!(keeper.signal(crate::crash::STOP) && daemon.kill() && keeper.signal(TERM));
+    assert!(keeper.signal(crate::crash::CONT));
+    let deadline = w.deadline();
+    assert_eq!(w.daemon().wait(deadline), 0);
+    assert_eq!(w.read("order"), "web\ndb\n");
+    assert_eq!(log(&w, "web"), "up\n", "nothing was started again");
+}
+
+/// `superd` where the system call clone3 is refused with this error, as some containers do.
+fn without_clone3(w: &World, errno: i32) -> std::process::Command {
+    supers_testkit::need_tool("python3", "python3");
+    let launcher = w.write(
+        "seccomp.py",
+        "import ctypes, os, struct, sys\n\
+         libc = ctypes.CDLL(None, use_errno=True)\n\
+         error = int(sys.argv[1])\n\
+         code = [(0x20, 0, 0, 0), (0x15, 0, 1, 435), (0x06, 0, 0, 0x00050000 | error), (0x06, 0, 0, 0x7fff0000)]\n\
+         text = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *line) for line in code))\n\
+         program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(code), ctypes.addressof(text)))\n\
+         assert libc.prctl(38, 1, 0, 0, 0) == 0\n\
+         assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0, ctypes.get_errno()\n\
+         assert libc.syscall(435, None, 0) == -1 and ctypes.get_errno() == error\n\
+         os.execv(sys.argv[2], sys.argv[2:])\n",
+    );
+    let (launcher, errno) = (launcher.display().to_string(), errno.to_string());
+    crate::common::wrapped(&["/usr/bin/python3", &launcher, &errno], &w.command_superd(&[]))
+}
+
+#[test]
+fn all_of_it_holds_where_clone3_is_refused() {
+    // ENOSYS. (With EPERM the C library itself makes no thread.)
+    let errno = 38;
+    let mut w = world();
+    unit(&w, "steady", &noted(&w, "steady", "print up wait"), "");
+    unit(&w, "seven", "on TERM exit 7 print up wait", "Restart=no");
+    let words = noted(&w, "loop", "sleep 40ms exit 1");
+    unit(&w, "loop", &words, "Restart=always\nRestartSec=10ms\n[Unit]\nStartLimitIntervalSec=0");
+    let command = without_clone3(&w, errno);
+    crate::common::start_superd(&mut w, command);
+    until_printed(&w, "steady", "up");
+    until_printed(&w, "seven", "up");
+    let before = w.status();
+    let goes_on = |w: &World| {
+        let now = w.status();
+        for name in ["steady", "seven"] {
+            assert_eq!(essence(&now, name), essence(&before, name));
+        }
+        let seen = w.read("pids-loop").lines().count();
+        w.until_fact("loop goes on", || (w.read("pids-loop").lines().count() > seen + 1).then_some(()));
+        assert!(living(w, "pids-loop").len() <= 1, "{}", w.logs());
+    };
+    crash(&w);
+    goes_on(&w);
+    w.supers_ok(&["upgrade"]);
+    goes_on(&w);
+    kill_keeper(&w);
+    goes_on(&w);
+    crash(&w);
+    goes_on(&w);
+    let seven = process(&w, "seven");
+    assert!(seven.signal(TERM));
+    let now = w.until("its end is seen", |s| s.state("seven") == "EXITED");
+    assert_eq!(now.get("seven")["exit"], 7);
+    w.supers_ok(&["restart", "steady"]);
+    w.supers_ok(&["shutdown"]);
+    w.until_fact("all is down", || living(&w, "pids-steady").is_empty().then_some(()));
 }

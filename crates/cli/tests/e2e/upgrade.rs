@@ -217,7 +217,10 @@ fn what_is_under_way_goes_on() {
     assert_eq!(essences(&w.status()), essences(&before));
     w.write("gate", "");
     let after = w.until("it goes on", |s| s.state("after") == "RUNNING" && s.state("deaf") == "STOPPED");
-    assert_eq!((after.get("steps")["exit"].as_i64(), after.get("deaf")["exit"].as_i64()), (Some(3), Some(-9)));
+    assert_eq!(
+        (after.get("steps")["exit"].as_i64(), after.get("deaf")["exit"].as_i64()),
+        (Some(3), Some(-9))
+    );
 }
 
 #[test]
@@ -242,14 +245,23 @@ fn twenty_upgrades_refuse_no_client() {
     for name in ["a", "b"] {
         unit(&w, name, &noted(&w, name, "wait"), "");
     }
-    unit(&w, "loop", &noted(&w, "loop", "sleep 30ms exit 1"), "Restart=always\nRestartSec=10ms\n[Unit]\nStartLimitIntervalSec=0");
+    unit(
+        &w,
+        "loop",
+        &noted(&w, "loop", "sleep 30ms exit 1"),
+        "Restart=always\nRestartSec=10ms\n[Unit]\nStartLimitIntervalSec=0",
+    );
     w.superd();
     w.until("all run", |s| s.state("a") == "RUNNING" && s.state("b") == "RUNNING");
     let before = w.status();
     let programs = [copy(&w, "opt/one/superd"), copy(&w, "opt/two/superd")];
     let (done, asked) = (AtomicBool::new(false), AtomicU32::new(0));
     let socket = fs::read_dir(w.runtime_base()).unwrap().flatten().find_map(|f| {
-        fs::read_dir(f.path()).ok()?.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|x| x == "sock"))
+        fs::read_dir(f.path())
+            .ok()?
+            .flatten()
+            .map(|e| e.path())
+            .find(|p| p.extension().is_some_and(|x| x == "sock"))
     });
     let socket = socket.expect("the daemon's socket");
     std::thread::scope(|scope| {

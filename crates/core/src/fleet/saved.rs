@@ -5,8 +5,8 @@
 //! `#[serde(default)]`, so that records of an older version stay readable.
 
 use super::{Fleet, Links, Pending, Sequence, Slot};
-use crate::ids::UnitId;
-use crate::proc::Unit;
+use crate::ids::{Pid, RunId, UnitId};
+use crate::proc::{State, Unit, Want};
 use crate::snapshot::Origin;
 use crate::spec::Spec;
 use crate::time::Now;
@@ -112,6 +112,24 @@ impl Fleet {
         };
         self.set_deadline(id, None, deadline);
         Some(id)
+    }
+
+    /// A process was found that is this unit's, of which no records tell: it counts as running from now on, as
+    /// `run` or as a new one. `None` when the unit is not down.
+    pub fn take_in(&mut self, id: UnitId, run: Option<RunId>, pid: Pid, now: Now) -> Option<RunId> {
+        let fresh = RunId(self.next_run + 1);
+        let slot = self.get_mut(id).filter(|slot| slot.unit.state.is_down())?;
+        let run = run.unwrap_or(fresh);
+        slot.unit = Unit {
+            want: Want::Up,
+            state: State::Running { run, pid, begun: now.mono },
+            run,
+            started: Some(now.wall),
+            ..Unit::new(now.wall)
+        };
+        self.next_run = self.next_run.max(run.0);
+        self.dirty.insert(id);
+        Some(run)
     }
 
     /// All units are back: what belongs to no unit alone follows, and relations are resolved. What was under

@@ -33,6 +33,8 @@ const DAEMON: &str = "daemon";
 const CONFIG: &str = "config";
 const GROUPS: &str = "groups";
 const UNIT: &str = "unit/";
+/// Connections that are handed on.
+pub(crate) const CONNECTIONS: &str = "connections";
 /// What follows belongs to the bus.
 const BUS: &str = "bus";
 
@@ -65,6 +67,8 @@ pub struct Estate {
     pub(crate) groups: BTreeMap<String, i32>,
     pub(crate) units: Vec<(String, SavedUnit<'static>)>,
     pub(crate) bus: Vec<(String, Vec<u8>)>,
+    /// Connections that were handed on, as the doors wrote it.
+    pub connections: Option<String>,
     /// The configuration as it was applied.
     pub loaded: Loaded,
 }
@@ -244,6 +248,7 @@ fn understand(mut values: Values, boot: &str) -> Result<Option<Estate>, String> 
     let config = values.remove(CONFIG).ok_or("the record of the configuration is missing")?;
     let config: SavedConfig<'static> = decode(&config)?;
     let groups = values.remove(GROUPS).map_or_else(|| Ok(BTreeMap::new()), |bytes| decode(&bytes))?;
+    let connections = values.remove(CONNECTIONS).and_then(|text| String::from_utf8(text).ok());
     let (mut units, mut bus) = (Vec::new(), Vec::new());
     for (key, bytes) in values {
         if let Some(name) = key.strip_prefix(UNIT) {
@@ -253,7 +258,7 @@ fn understand(mut values: Values, boot: &str) -> Result<Option<Estate>, String> 
         }
     }
     units.sort_by_key(|(_, unit)| unit.place);
-    Ok(Some(Estate { daemon, groups, units, bus, loaded: config.into_loaded() }))
+    Ok(Some(Estate { daemon, groups, units, bus, connections, loaded: config.into_loaded() }))
 }
 
 impl Engine {

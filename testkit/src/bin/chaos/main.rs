@@ -12,7 +12,8 @@ chaos run --superd FILE --supers FILE [OPTIONS]
   --minutes N           rounds are played until so much time has passed (1)
   --seed N              of the first round; the next have the next numbers (the clock's)
   --rounds N            so many rounds instead
-  --keep                leave the folder of a round in which something was lost
+  --keep                leave the folder of a round in which something was lost, in /tmp/chaos-SEED
+  --show                print each deed as it is done
 chaos ROLE ...          a program of the play; see testkit/src/chaos/roles.rs
 ";
 
@@ -52,14 +53,19 @@ fn orders(words: &[&str]) -> Result<(Bins, Orders), String> {
         let mut value = || words.next().ok_or_else(|| format!("{word} lacks its value"));
         let number = |text: &str| text.parse::<u64>().map_err(|e| format!("{word} {text}: {e}"));
         match *word {
-            "--superd" => bins.superd = PathBuf::from(value()?),
-            "--supers" => bins.supers = PathBuf::from(value()?),
+            "--superd" => bins.superd = absolute(value()?)?,
+            "--supers" => bins.supers = absolute(value()?)?,
             "--minutes" => orders.time = Duration::from_secs(60 * number(value()?)?),
             "--seed" => orders.seed = number(value()?)?,
             "--rounds" => orders.rounds = Some(number(value()?)?),
             "--keep" => orders.keep = true,
+            "--show" => orders.show = true,
             other => return Err(format!("{other:?} is not understood")),
         }
     }
     Ok((bins, orders))
+}
+
+fn absolute(path: &str) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|e| format!("{path}: {e}"))
 }
