@@ -106,19 +106,9 @@ pub(crate) fn using(folder: &Path) -> Vec<Process> {
     found
 }
 
-/// When it began, in ticks since the start of the machine.
-pub(crate) fn born(pid: i32) -> Option<u64> {
-    stat(pid, 19)
-}
-
 fn parent_of(pid: i32) -> Option<i32> {
-    stat(pid, 1)
-}
-
-/// A number of its stat file, counted from the one behind the name.
-fn stat<N: std::str::FromStr>(pid: i32, index: usize) -> Option<N> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in brackets may hold anything, blanks and brackets included.
     let after = &stat[stat.rfind(')')? + 1..];
-    after.split_whitespace().nth(index)?.parse().ok()
+    after.split_whitespace().nth(1)?.parse().ok()
 }

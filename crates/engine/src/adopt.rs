@@ -9,6 +9,7 @@
 use crate::clock;
 use crate::engine::{Engine, Run, until};
 use crate::failpoint::hit;
+use crate::groups::Parsed;
 use crate::family::{Inheritance, Tidings};
 use crate::logs::Streams;
 use crate::recognise::writers;
@@ -61,7 +62,8 @@ impl Engine {
         self.adopted = true;
         let Estate { daemon, groups, units, bus, connections: _, loaded: _ } = estate;
         self.store.put_raw(CONNECTIONS, None);
-        self.keep_parsed(loaded);
+        // It is in the records already.
+        self.parsed.write(Parsed::of(loaded, &Parsed::default()));
         let parsed = self.parsed.read();
         let known: HashMap<String, &Described> =
             parsed.wanted.iter().map(|described| (described.0.full_name(), described)).collect();
@@ -71,7 +73,7 @@ impl Engine {
         let same_keeper = daemon.keeper != 0 && daemon.keeper == self.family.pid();
         let mut runs = Vec::new();
         let mut ids = Vec::new();
-        for (name, SavedUnit { spec, origin, slot, runs: saved, .. }) in units {
+        for (name, SavedUnit { place, spec, origin, slot, runs: saved }) in units {
             let described = match (spec, origin) {
                 (Some(spec), Some(origin)) => {
                     Some((Arc::new(Cow::into_owned(spec)), Arc::new(Cow::into_owned(origin))))
@@ -82,7 +84,8 @@ impl Engine {
                 self.journal.warn(self.now, format!("the records of {name} have no description: not taken over"));
                 continue;
             };
-            let Some(id) = self.fleet.restore_slot(spec, origin, slot) else { continue };
+            let Some(id) = self.fleet.restore_slot(UnitId(place), spec, origin, slot) else { continue };
+            self.store.knows(id, &name);
             ids.push(id);
             runs.extend(saved.into_iter().map(|run| (id, run)));
         }
@@ -102,7 +105,6 @@ impl Engine {
         }
         self.bus.settled(self.now);
         for id in ids.iter().copied() {
-            self.store.touch(id);
             self.adopt_idle_output(id, &mut left);
             if let Some(slot) = self.fleet.get(id) {
                 self.sockets.inherit(&slot.spec, &mut left.held);
@@ -134,7 +136,7 @@ impl Engine {
         let foreign = self.runs.values().filter(|r| r.foreign).count();
         if foreign > 0 {
             let text = format!(
-                "{WEAKENED}{foreign} processes were started under a keeper that is gone: how they end may not be told, and what they leave behind is no child of this one"
+                "{WEAKENED}{foreign} processes are not children of this superd's keeper (it was killed, or there was none): how they end may not be told, and what they leave behind goes elsewhere"
             );
             self.journal.warn(self.now, &text);
             self.notices.add(text);
@@ -205,6 +207,9 @@ impl Engine {
         let fifos = Streams::names(&spec.full_name()).map(|name| left.held.take(Key::fifo(name.as_bytes())));
         let identity = if saved.identity == 0 { identity(pid) } else { saved.identity };
         let exe = saved.exe;
+        if saved.foreign != foreign || saved.identity == 0 {
+            self.store.touch(unit);
+        }
         let r = Run { unit, spec: spec.clone(), exe, pid, identity, foreign, pidfd, streams: None, swept: false, exit: None };
         self.runs.insert(run, r);
         hit("takeover.run");

@@ -41,6 +41,7 @@ impl Engine {
                         }
                         if let Some(key) = self.store.name_of(id) {
                             self.contain.remove(key);
+                            self.wishes.started(key);
                         }
                         self.bus.remove(self.now, id);
                         self.log_paths.remove(&id);

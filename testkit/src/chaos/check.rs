@@ -4,7 +4,7 @@ use super::load::Shared;
 use super::roles::EXPECTED;
 use super::site::{CODERS, LISTENER, OTHERS, SLEEPERS, Site, WRITERS};
 use super::tally::Tally;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ const SLACK: u64 = 5_000;
 
 /// What the round did on purpose.
 pub(super) struct Deeds<'a> {
-    /// Pids of programs that were killed.
-    pub(super) killed: &'a HashSet<i32>,
+    /// Programs that were killed, by their pids.
+    pub(super) killed: &'a HashMap<i32, &'static str>,
     /// When keepers were killed: how runs of that time ended may be unknown.
     pub(super) weak: &'a [u64],
     /// How often the operator started each sleeper.
@@ -63,7 +63,7 @@ pub(super) fn all(site: &Site, shared: &Shared, deeds: &Deeds<'_>, ends: &Ends) 
     }
     events(site, deeds, ends, tally);
     for (path, streams) in logs(site) {
-        lines(site, &path, &streams, tally);
+        lines(&site.notes, &path, &streams, tally);
     }
 }
 
@@ -79,7 +79,7 @@ fn lives(site: &Site, deeds: &Deeds<'_>, tally: &mut Tally) {
     for name in WRITERS.iter().map(|w| w.name).chain(OTHERS) {
         let runs = runs(&site.notes, name);
         let before = runs.len().saturating_sub(1);
-        for run in runs.iter().take(before).filter(|run| !deeds.killed.contains(&run.pid)) {
+        for run in runs.iter().take(before).filter(|run| !deeds.killed.contains_key(&run.pid)) {
             if name == LISTENER {
                 // superd says so: it cannot know how much of an event was read.
                 tally.did("listeners started anew for an event", 1);
@@ -121,16 +121,20 @@ fn codes(
     exits: &HashMap<(String, i32), Option<i64>>,
     tally: &mut Tally,
 ) {
+    let noted = |pid: &i32| runs.iter().any(|run| run.pid == *pid);
+    // Killed before they could note that they lived.
+    let mut unnoted = deeds.killed.iter().filter(|(pid, of)| **of == name && !noted(pid)).count();
     for pair in runs.windows(2) {
         let [run, next] = pair else { continue };
         tally.did("runs of coders", 1);
-        let killed = deeds.killed.contains(&run.pid).then_some(-9);
+        let killed = deeds.killed.contains_key(&run.pid).then_some(-9);
         let own = run.end.map(|(_, code)| i64::from(code));
         match exits.get(&(name.to_owned(), next.pid)) {
             None => tally.did("exit codes that nobody saw", 1),
             Some(Some(seen)) if Some(*seen) == own || Some(*seen) == killed => {
                 tally.did("exit codes right", 1)
             }
+            Some(Some(-9)) if unnoted > 0 => unnoted -= 1,
             Some(None) if is_weak(run, next.start, deeds) => {
                 tally.did("exit codes unknown (keeper killed)", 1);
             }
@@ -205,7 +209,7 @@ fn events(site: &Site, deeds: &Deeds<'_>, ends: &Ends, tally: &mut Tally) {
         match heard.exits.get(&(name.to_string(), run.pid)) {
             None => tally.wrong("events lost", &format!("{name} {run:?} ended")),
             // Killed behind its last note, or nobody knows.
-            Some(_) if deeds.killed.contains(&run.pid) || is_weak(run, *next, deeds) => {}
+            Some(_) if deeds.killed.contains_key(&run.pid) || is_weak(run, *next, deeds) => {}
             Some(said) if *said == expected => {}
             Some(said) => {
                 tally.wrong("exit codes wrong", &format!("{name} {run:?}: event says expected: {said}"))
@@ -243,7 +247,7 @@ struct Place {
 }
 
 /// Each line of a log once, whole, and in order.
-fn lines(site: &Site, path: &Path, streams: &[String], tally: &mut Tally) {
+fn lines(notes: &Path, path: &Path, streams: &[String], tally: &mut Tally) {
     let mut at: BTreeMap<&str, Place> = streams.iter().map(|s| (s.as_str(), Place::default())).collect();
     let pieces = pieces(path);
     tally.did("rotations", pieces.len() as u64 - 1);
@@ -261,15 +265,15 @@ fn lines(site: &Site, path: &Path, streams: &[String], tally: &mut Tally) {
                 continue;
             };
             tally.did("lines", 1);
-            follow(site, stream, *last, place, &here, tally);
+            follow(notes, stream, *last, place, &here, tally);
             *last = place.max(*last);
         }
     }
     for (stream, last) in at {
-        let lives = stream.split('.').next().map_or(0, |name| runs(&site.notes, name).len());
+        let lives = stream.split('.').next().map_or(0, |name| runs(notes, name).len());
         let end = Place { run: lives, number: 1 };
         if lives > 0 {
-            follow(site, stream, last, end, "the end", tally);
+            follow(notes, stream, last, end, "the end", tally);
         }
     }
 }
@@ -285,7 +289,7 @@ fn parse(line: &str) -> Option<(&str, Place)> {
 }
 
 /// Whether this line may follow that one.
-fn follow(site: &Site, stream: &str, last: Place, place: Place, here: &str, tally: &mut Tally) {
+fn follow(notes: &Path, stream: &str, last: Place, place: Place, here: &str, tally: &mut Tally) {
     let what = || format!("{stream} {place:?} after {last:?} at {here}");
     if place.run == last.run {
         if place.number <= last.number {
@@ -305,7 +309,7 @@ fn follow(site: &Site, stream: &str, last: Place, place: Place, here: &str, tall
     // A killed writer may have written a line more than it noted.
     for run in last.run..place.run {
         let stored = if run == last.run { last.number } else { 0 };
-        let noted = progress(site, stream, run);
+        let noted = progress(notes, stream, run);
         if stored < noted {
             tally.wrong("lines lost", &format!("{}: run {run} noted {noted}, stored {stored}", what()));
         } else if stored > noted + 1 {
@@ -314,9 +318,9 @@ fn follow(site: &Site, stream: &str, last: Place, place: Place, here: &str, tall
     }
 }
 
-fn progress(site: &Site, stream: &str, run: usize) -> u64 {
+fn progress(notes: &Path, stream: &str, run: usize) -> u64 {
     let Some((name, suffix)) = stream.split_once('.') else { return 0 };
-    let file = site.notes.join(format!("{name}.{run}.{suffix}"));
+    let file = notes.join(format!("{name}.{run}.{suffix}"));
     fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
@@ -334,5 +338,42 @@ mod tests {
         {
             assert_eq!(parse(torn), None, "{torn:?}");
         }
+    }
+
+    /// What is found in a log with one backup, after two lives that noted so many lines each.
+    fn found(backup: &str, log: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        write("a.runs", "start 1 1\nstart 2 2\n");
+        write("a.0.out", "2   ");
+        write("a.1.out", "1   ");
+        write("a.log.1", backup);
+        write("a.log", log);
+        let mut tally = Tally::default();
+        lines(dir.path(), &dir.path().join("a.log"), &["a.out".into()], &mut tally);
+        let wrong = |what: &&str| tally.table().lines().any(|l| l.starts_with(*what) && !l.ends_with(" 0"));
+        super::super::WRONGS.into_iter().filter(wrong).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let (one, two, again) = ("a.out 0 1 2 ..\n", "a.out 0 2 0 \n", "a.out 1 1 1 .\n");
+        let first = [one, two].concat();
+        assert_eq!(found(&first, again), "");
+        // The killed life may have written one more than it noted, and the one that goes on as well.
+        assert_eq!(found(&[one, two, "a.out 0 3 0 \n"].concat(), again), "");
+        assert_eq!(found(&first, &[again, "a.out 1 2 0 \n"].concat()), "");
+        assert_eq!(found(one, again), "lines lost", "at the end of a life");
+        assert_eq!(found(two, again), "lines lost", "at its begin");
+        assert_eq!(found(&first, ""), "lines lost", "at the end of all");
+        assert_eq!(found(&first, &[two, again].concat()), "lines doubled");
+        assert_eq!(found(again, &first), "lines lost, lines doubled", "another order");
+        assert_eq!(found(&first, "a.out 1 1 9 .\n"), "lines lost, lines torn");
+        assert_eq!(
+            found(&[&first, "a.out 1"].concat(), " 1 1 .\n"),
+            "lines lost, lines torn",
+            "by a rotation"
+        );
+        assert_eq!(found(&first, &[again, "b.out 0 1 0 \n"].concat()), "lines torn", "of somebody else");
     }
 }

@@ -6,8 +6,9 @@ use super::rng::Rng;
 use super::roles::now;
 use super::site::{CODERS, SLEEPERS, Site, Version, WRITERS};
 use crate::Process;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 /// A daemon that lived so long is not "killed again and again": the keeper makes no pause.
@@ -65,8 +66,8 @@ pub(super) struct Game<'a> {
     site: &'a Site,
     shared: &'a Shared,
     rng: Rng,
-    /// Pids of programs that it killed.
-    pub(super) killed: HashSet<i32>,
+    /// Programs that it killed, by their pids.
+    pub(super) killed: HashMap<i32, &'static str>,
     /// What the operator wants, and how often each was started.
     pub(super) wishes: [(bool, usize); SLEEPERS.len()],
     /// Programs that are to run once.
@@ -92,7 +93,7 @@ impl<'a> Game<'a> {
             site,
             shared,
             rng,
-            killed: HashSet::new(),
+            killed: HashMap::new(),
             wishes: [(true, 1); SLEEPERS.len()],
             onces: 1,
             weak: Vec::new(),
@@ -115,7 +116,16 @@ impl<'a> Game<'a> {
             self.act(act).map_err(|e| format!("{act:?}: {e}"))?;
             self.check_wishes().map_err(|e| format!("after {act:?}: {e}"))?;
         }
-        self.disk(false)
+        self.disk(false)?;
+        self.small_goes_on()
+    }
+
+    /// superd tries a full disk again after a pause; who stops it within the pause loses what waits.
+    fn small_goes_on(&self) -> Done {
+        let log = self.site.world.path("small/small.log");
+        let state = || fs::metadata(&log).map(|m| (m.ino(), m.len())).ok();
+        let before = state();
+        self.site.until("output on the small disk", || (state() != before).then_some(()))
     }
 
     fn show(&self, text: impl Fn() -> String) {
@@ -224,20 +234,16 @@ impl<'a> Game<'a> {
         let since = Instant::now();
         self.slay(before.daemon)?;
         let pause = Duration::from_micros(self.rng.below(25_000) as u64);
-        let young = self.site.until("the next daemon", || {
-            let exe = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
-            let own = exe(before.keeper)?;
-            // Later children of this program are programs that did not execute anything yet.
-            let young =
-                crate::descendants(before.keeper).into_iter().filter(|p| exe(*p).as_ref() == Some(&own));
-            young.min_by_key(|p| crate::procs::born(*p)).filter(|p| *p != before.daemon)
+        let process = self.site.until("the next daemon", || {
+            let below = crate::descendants(before.keeper).into_iter().filter(|p| *p != before.daemon);
+            // A child that the daemon before was about to start has this program too, and another name.
+            below.filter_map(Process::open).find(|p| p.comm() == "superd" && p.lives())
         })?;
         std::thread::sleep(pause.saturating_sub(since.elapsed()));
-        let process = Process::open(young).ok_or("the young daemon is gone by itself")?;
         process.kill();
         self.quick += 1;
         self.shared.tally().did("daemon kills", 1);
-        let before = Version { daemon: young, ..before };
+        let before = Version { daemon: process.pid, ..before };
         self.back(before, since, "back after two kills in a row")
     }
 
@@ -302,7 +308,8 @@ impl<'a> Game<'a> {
 
     /// One to three programs, of those that are started again.
     fn kill_units(&mut self) -> Done {
-        let victims: Vec<&str> = WRITERS.iter().map(|w| w.name).chain(CODERS).chain(["ear", "web"]).collect();
+        let victims: Vec<&'static str> =
+            WRITERS.iter().map(|w| w.name).chain(CODERS).chain(["ear", "web"]).collect();
         let status = self.site.status()?;
         for _ in 0..=self.rng.below(3) {
             let name = *self.rng.pick(&victims);
@@ -310,7 +317,7 @@ impl<'a> Game<'a> {
             // The number may be somebody else's by now.
             let Some(process) = Process::open(pid).filter(|_| self.site.is_ours(pid)) else { continue };
             if process.kill() {
-                self.killed.insert(pid);
+                self.killed.insert(pid, name);
                 self.shared.tally().did("program kills", 1);
             }
         }

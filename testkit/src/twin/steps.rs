@@ -6,7 +6,7 @@ use super::process::{self, show};
 use super::shown::{append, file, indent, list, shown, sorted, spoken, stat, unquote};
 use super::words::{self, Word};
 use super::{events, rpc};
-use crate::procs::Process;
+use crate::procs::{self, Process};
 use base64::Engine;
 use regex::Regex;
 use std::fs;
@@ -282,7 +282,15 @@ impl Player {
                 pid.ok_or_else(|| format!("{name} has no process: {}", rpc::reply(&body)))?
             }
         };
+        // One program to its users, whatever number of processes it is.
+        let exe = |pid: i32| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+        let killed = name == "daemon" && number == libc::SIGKILL;
+        let others = if killed { procs::descendants(pid) } else { Vec::new() };
+        let others: Vec<i32> = others.into_iter().filter(|p| exe(*p).is_some() && exe(*p) == exe(pid)).collect();
         let sent = Process::open(pid).is_some_and(|p| p.signal(number));
+        for other in others.into_iter().filter_map(Process::open) {
+            other.kill();
+        }
         if sent { Ok(String::new()) } else { Err(format!("{name} is gone")) }
     }
 

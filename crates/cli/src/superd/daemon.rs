@@ -6,45 +6,39 @@ use super::guard::Guard;
 use super::launch;
 use super::listen::{self, Doors, Shelf};
 use super::rebind::Rebinder;
+use super::surroundings::{
+    SOFT_FILES, become_user, clean_auto_logs, leave_the_terminals_place, main_log, own_output, raise_limits,
+    write_pid_files,
+};
 use super::{EXIT_USAGE, complain, speaks_as_ancestor};
 use crate::world::World;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use supers_config::places::Places;
-use supers_config::{Choice, Loaded, Personality, Settings, Severity};
-use supers_core::spec::Resource;
+use supers_config::{Choice, Loaded, Personality, Severity};
 use supers_core::time::Wall;
-use supers_engine::environ::Daemon as ChildEnv;
 use supers_engine::contain::Contain;
-use supers_engine::held::Holder;
+use supers_engine::environ::Daemon as ChildEnv;
 use supers_engine::family::{Family, Inheritance};
+use supers_engine::held::Holder;
 use supers_engine::logs::mainlog::{Level, MainLog};
-use supers_engine::logs::{self, LogsConfig, SyslogConfig};
+use supers_engine::logs::{self, LogsConfig};
 use supers_engine::webhook::{Sender, Webhooks};
-use supers_engine::{
-    Ended, Engine, FileLimits, Found, Hup, Identity, Notices, Setup, Store, Wishes, clock,
-};
+use supers_engine::{Ended, Engine, Found, Hup, Identity, Notices, Setup, Store, Wishes, clock};
 use supers_keeper::handover::Legacy;
 use supers_os::keeper_proto::Key;
 use supers_os::{memory, process, users};
 use tokio::sync::watch;
 
-/// Default of `minfds`.
-const LEAST_FILES: u64 = 1024;
-/// The limit of open files before it was raised: what a keeper that this process becomes gives on.
-static SOFT_FILES: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 /// Where the keeper puts the lock of the configuration.
 const LOCK_PLACE: RawFd = 4;
 /// How long an answer under way may take when the daemon makes way; only used up when somebody needs it.
 const FAREWELL: Duration = Duration::from_millis(100);
-/// Default of `minprocs`.
-const LEAST_PROCESSES: u64 = 200;
 
 /// `superd -t`: all findings, and whether it would start.
 pub(super) fn test(world: &World, places: &Places) -> i32 {
@@ -65,7 +59,8 @@ pub(super) fn test(world: &World, places: &Places) -> i32 {
 pub(super) fn check_state(runtime: &Path) -> i32 {
     match Store::check(runtime, &boot_id()) {
         Ok(()) => {
-            let _ = writeln!(io::stdout(), "{}{}", supers_engine::upgrade::CAN_GO_ON, env!("CARGO_PKG_VERSION"));
+            let _ =
+                writeln!(io::stdout(), "{}{}", supers_engine::upgrade::CAN_GO_ON, env!("CARGO_PKG_VERSION"));
             0
         }
         Err(why) => {
@@ -110,7 +105,10 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
         }
         Err(e) => {
             complain(&e.to_string());
-            if family.inherit().is_ok_and(|mut left| is_entrusted(left.held.take(Key::RECORDS).as_ref(), &left)) {
+            if family
+                .inherit()
+                .is_ok_and(|mut left| is_entrusted(left.held.take(Key::RECORDS).as_ref(), &left))
+            {
                 return EXIT_USAGE;
             }
             EXIT_USAGE
@@ -224,17 +222,17 @@ fn whole_again(places: &Places) -> Option<OwnedFd> {
 }
 
 /// Why the daemon does not start.
-struct Stop {
+pub(super) struct Stop {
     code: i32,
     text: String,
 }
 
 impl Stop {
-    fn usage(text: impl Into<String>) -> Stop {
+    pub(super) fn usage(text: impl Into<String>) -> Stop {
         Stop { code: EXIT_USAGE, text: text.into() }
     }
 
-    fn io(what: &str, e: &io::Error) -> Stop {
+    pub(super) fn io(what: &str, e: &io::Error) -> Stop {
         Stop { code: 1, text: format!("{what}: {}", supers_os::error_text(e)) }
     }
 }
@@ -314,7 +312,11 @@ fn prepare_and_run(
     let logs = logs::start(logs_config).map_err(|e| Stop::io("cannot start the log pump", &e))?;
     let now = clock::now();
     if let Some(why) = damage {
-        main_log.log(Level::Error, now.wall, &format!("the records of the daemon before are of no use: {why}"));
+        main_log.log(
+            Level::Error,
+            now.wall,
+            &format!("the records of the daemon before are of no use: {why}"),
+        );
     }
     // Programs of before may still write to them.
     let unclean = fs::read_dir(places.runtime.join("fifo")).is_ok_and(|mut fifos| fifos.next().is_some());
@@ -463,7 +465,9 @@ fn serve(
             api.join();
         }
         if let Ended::Upgrade(binary) = &ended {
-            holder.upgrade(binary.as_fd()).map_err(|e| Stop::io("the keeper does not take the program", &e))?;
+            holder
+                .upgrade(binary.as_fd())
+                .map_err(|e| Stop::io("the keeper does not take the program", &e))?;
         }
         Ok(ended)
     });
@@ -519,87 +523,6 @@ fn log_dir(places: &Places, make: bool) -> PathBuf {
     places.log_dirs.iter().find(usable).cloned().unwrap_or(first)
 }
 
-/// `user=` of the main section (supervisor-contract 1).
-fn become_user(settings: &Settings, places: &Places) -> Result<Option<u32>, Stop> {
-    let Some(name) = &settings.user else { return Ok(None) };
-    let user = users::lookup_user(name).map_err(|e| Stop::usage(e.to_string()))?;
-    if process::euid() == user.uid {
-        return Ok(None);
-    }
-    if process::euid() != 0 {
-        return Err(Stop::usage("Can't drop privilege as nonroot user"));
-    }
-    let groups = users::groups_of(&user);
-    hand_over(places, user.uid, user.gid)
-        .and_then(|()| process::become_user(user.uid, user.gid, &groups))
-        .map_err(|e| Stop::io(&format!("cannot become user {name}"), &e))?;
-    Ok(Some(user.uid))
-}
-
-/// The launcher made the folders as root; now they are the user's. What an earlier daemon left in the runtime
-/// folder and is not the user's goes rather than being given: nobody but us may decide what root gives away.
-fn hand_over(places: &Places, uid: u32, gid: u32) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, lchown};
-    let absent = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) };
-    give_state(places, uid, gid)?;
-    // This daemon has just opened it, or made it.
-    lchown(places.runtime.join("records"), Some(uid), Some(gid)).or_else(absent)?;
-    if fs::symlink_metadata(&places.runtime)?.uid() == uid {
-        return Ok(());
-    }
-    let fifos = places.runtime.join("fifo");
-    // Living programs may write into them.
-    if !fs::symlink_metadata(&fifos).is_ok_and(|meta| meta.is_dir() && meta.uid() == uid) {
-        fs::remove_dir_all(&fifos).or_else(absent)?;
-    }
-    for file in [&places.runtime.join("pid"), &places.socket] {
-        fs::remove_file(file).or_else(absent)?;
-    }
-    lchown(&places.runtime, Some(uid), Some(gid))
-}
-
-/// The state folder and the plain files in it.
-fn give_state(places: &Places, uid: u32, gid: u32) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&places.state)?;
-    if fs::symlink_metadata(&places.state)?.uid() == uid {
-        return Ok(());
-    }
-    for folder in [places.state.clone(), places.state.join("outbox")] {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let meta = fs::symlink_metadata(entry.path())?;
-            // A second name could be anything's.
-            if meta.is_file() && meta.nlink() == 1 {
-                lchown(entry.path(), Some(uid), Some(gid))?;
-            }
-        }
-        if folder.is_dir() {
-            lchown(&folder, Some(uid), Some(gid))?;
-        }
-    }
-    Ok(())
-}
-
-/// `minfds` and `minprocs` (supervisor-contract 1), then as many files for the daemon itself as the
-/// hard limit allows: each unit needs about six.
-fn raise_limits(settings: &Settings, done: &mut ancestor::Done) -> Result<FileLimits, Stop> {
-    let files = settings.minfds.unwrap_or(LEAST_FILES);
-    let few =
-        |e: io::Error, what: &str| Stop::usage(format!("cannot have {what}: {}", supers_os::error_text(&e)));
-    if process::raise_nofile(files).map_err(|e| few(e, &format!("{files} open files (minfds)")))? {
-        done.raised.push(("RLIMIT_NOFILE", files));
-    }
-    let procs = settings.minprocs.unwrap_or(LEAST_PROCESSES);
-    if process::raise_nproc(procs).map_err(|e| few(e, &format!("{procs} processes (minprocs)")))? {
-        done.raised.push(("RLIMIT_NPROC", procs));
-    }
-    let child =
-        process::limit(Resource::Nofile).map_err(|e| Stop::io("cannot read the limit of open files", &e))?;
-    let _ = SOFT_FILES.set(child.0);
-    let own = process::raise_nofile_to_hard().unwrap_or(child.0);
-    Ok(FileLimits { own, child })
-}
-
 /// Which files were read, and what was found in them (supervisor-contract 1, "Main-log phrases").
 fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded) {
     for file in loaded.config.files.iter().skip(1) {
@@ -612,91 +535,4 @@ fn log_reading(log: &MainLog, now: Wall, loaded: &Loaded) {
         };
         log.log(level, now, &finding.to_string());
     }
-}
-
-/// Standard output and error for programs that log to `/dev/stdout` and `/dev/stderr`. In the background
-/// there is none, and whoever waits for the launcher's output must see its end.
-fn own_output(background: bool) -> Result<(OwnedFd, OwnedFd), Stop> {
-    if background {
-        let null = || fs::File::options().write(true).open("/dev/null").map(OwnedFd::from);
-        let fail = |e: io::Error| Stop::io("cannot open /dev/null", &e);
-        return Ok((null().map_err(fail)?, null().map_err(fail)?));
-    }
-    Ok((dup(io::stdout().as_fd())?, dup(io::stderr().as_fd())?))
-}
-
-/// `umask=` and `directory=` of the main section count in the background only (supervisor-contract 1).
-fn leave_the_terminals_place(settings: &Settings, log: &MainLog) {
-    process::set_umask(settings.umask.unwrap_or(0o022));
-    let Some(dir) = &settings.directory else { return };
-    if let Err(e) = std::env::set_current_dir(std::ffi::OsStr::from_bytes(dir)) {
-        let text = format!("cannot change directory to {dir}: {}", supers_os::error_text(&e));
-        log.log(Level::Critical, clock::now().wall, &text);
-    }
-}
-
-fn main_log(
-    args: &Args,
-    settings: &Settings,
-    places: &Places,
-    cwd: &Path,
-    log_dir: &Path,
-) -> Result<MainLog, Stop> {
-    let folder = matches!(places.choice, Choice::Dir(_));
-    let path = match &settings.logfile {
-        Some(p) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(p))),
-        None if folder => Some(log_dir.join("superd.log")),
-        None => Some(cwd.join("supervisord.log")),
-    };
-    let copy = !args.daemon && !settings.silent;
-    let stdout = if copy { Some(dup(io::stdout().as_fd())?) } else { None };
-    let level = settings.loglevel;
-    if settings.log_to_syslog {
-        return Ok(MainLog::to_syslog(SyslogConfig::default(), level, stdout));
-    }
-    let (max, backups) = (settings.logfile_maxbytes, settings.logfile_backups);
-    MainLog::open(path.as_deref(), max, backups, level, stdout).map_err(|e| {
-        let path = path.unwrap_or_default();
-        Stop::usage(format!("cannot open the log {}: {}", path.display(), supers_os::error_text(&e)))
-    })
-}
-
-fn clean_auto_logs(settings: &Settings) {
-    if !settings.nocleanup {
-        let dir = settings.childlogdir.as_ref().map(|d| PathBuf::from(std::ffi::OsStr::from_bytes(d)));
-        let dir = dir.unwrap_or_else(std::env::temp_dir);
-        logs::cleanup_auto(&dir, &settings.identifier);
-    }
-}
-
-/// The configured pid file, and one in the runtime folder for whoever looks there.
-fn write_pid_files(
-    settings: &Settings,
-    places: &Places,
-    cwd: &Path,
-    pid: i32,
-    log: &MainLog,
-) -> (Vec<PathBuf>, bool) {
-    let configured = match &settings.pidfile {
-        Some(p) => Some(PathBuf::from(std::ffi::OsStr::from_bytes(p))),
-        None if matches!(places.choice, Choice::File(_)) => Some(cwd.join("supervisord.pid")),
-        None => Some(places.pid_file.clone()),
-    };
-    let all: Vec<PathBuf> = configured.into_iter().chain([places.runtime.join("pid")]).collect();
-    let mut written = true;
-    for path in &all {
-        if let Err(e) = fs::write(path, format!("{pid}\n")) {
-            written = false;
-            let mut text = format!("could not write pidfile {}", path.display());
-            if !speaks_as_ancestor() {
-                text += &format!(": {}", supers_os::error_text(&e));
-            }
-            log.log(Level::Critical, clock::now().wall, &text);
-        }
-    }
-    (all, written)
-}
-
-fn dup(fd: std::os::fd::BorrowedFd<'_>) -> Result<OwnedFd, Stop> {
-    fd.try_clone_to_owned().map_err(|e| Stop::io("cannot copy a descriptor", &e))
 }

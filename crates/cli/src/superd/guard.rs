@@ -87,7 +87,8 @@ impl Guard {
             fs::write(path, format!("{}\n", self.pid)).map_err(text)?;
         }
         if !is_there(&self.places.socket)
-            && let Some((door, listener)) = listen::control_door(&self.settings, &self.places, &mut Shelf::empty(self.holder.clone()))?
+            && let Some((door, listener)) =
+                listen::control_door(&self.settings, &self.places, &mut Shelf::empty(self.holder.clone()))?
         {
             api.add(door, listener).map_err(text)?;
         }

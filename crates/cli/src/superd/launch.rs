@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use supers_config::places::{Places, RELATIVE};
 use supers_config::{Choice, Personality, Settings};
 use supers_core::spec::Resource;
@@ -23,6 +24,8 @@ use supers_os::{keeper_proto, memory, process, users};
 pub(super) const KEEPER_NAME: &str = "super-keeper";
 /// Tells the keeper role by which name the launcher was called.
 pub(super) const NAME_ENV: &str = "SUPERS_NAME";
+/// How long the lock of killed processes is waited for.
+const DYING: Duration = Duration::from_secs(2);
 /// Somebody else runs this configuration.
 const EXIT_TAKEN: i32 = 1;
 
@@ -149,7 +152,8 @@ fn take_lock(places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
     };
     private_folder(&places.runtime).map_err(|e| fail("make the runtime folder", &places.runtime, &e))?;
     let path = places.runtime.join("lock");
-    match process::lock_file(&path) {
+    let lock = process::lock_file(&path).map(|lock| lock.or_else(|| lock_of_the_dead(places, &path)));
+    match lock {
         Ok(Some(fd)) => {
             // An earlier daemon gave it to its `user=`.
             let own = std::os::unix::fs::lchown(&places.runtime, Some(process::euid()), None);
@@ -170,6 +174,20 @@ fn take_lock(places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
         }
         Err(e) => Err(fail("lock", &path, &e)),
     }
+}
+
+/// Somebody holds the lock, but the process whose pid is known is gone: what a killed process held comes free a
+/// moment after it.
+fn lock_of_the_dead(places: &Places, path: &Path) -> Option<OwnedFd> {
+    let pid = fs::read_to_string(places.runtime.join("pid")).ok()?;
+    if Path::new("/proc").join(pid.trim()).exists() {
+        return None;
+    }
+    let (tx, rx) = std::sync::mpsc::channel();
+    let path = path.to_owned();
+    // Nobody waits for this thread: either it gets the lock, or this process ends.
+    std::thread::spawn(move || drop(tx.send(process::wait_for_lock(&path))));
+    rx.recv_timeout(DYING).ok()?.ok()
 }
 
 /// A folder for its owner only. Its parents are made as they come; the folder itself must be ours.

@@ -13,6 +13,7 @@ mod guard;
 mod launch;
 mod listen;
 mod rebind;
+mod surroundings;
 
 use crate::supervisord::{self, End, Family};
 use crate::world::World;

@@ -53,10 +53,12 @@ impl Rebinder {
             }
         }
         self.servers.clone_from(&settings.servers);
-        if let Err(why) = listen::control_door(settings, &self.places, &mut self.shelf).and_then(|door| match door {
-            Some((door, listener)) => api.add(door, listener).map_err(|e| supers_os::error_text(&e)),
-            None => Ok(()),
-        }) {
+        if let Err(why) =
+            listen::control_door(settings, &self.places, &mut self.shelf).and_then(|door| match door {
+                Some((door, listener)) => api.add(door, listener).map_err(|e| supers_os::error_text(&e)),
+                None => Ok(()),
+            })
+        {
             self.notices.add(format!("{PREFIX}{why}"));
         }
     }

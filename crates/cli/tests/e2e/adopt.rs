@@ -3,7 +3,7 @@
 
 use crate::common::{log, main_log, process, start_superd, unit, until_printed, until_state, world};
 use crate::crash::{
-    STOP, TERM, USR1, crash, daemon_process, daemon_view, essence, essences, living, noted, under_reaper,
+    STOP, TERM, USR1, crash, daemon_process, essence, essences, kill_both, living, noted, under_reaper,
     until_another, while_it_is_away,
 };
 use std::collections::BTreeSet;
@@ -16,15 +16,6 @@ fn actor(w: &World) -> String {
 
 fn place(w: &World, below: &str) -> String {
     w.path(below).display().to_string()
-}
-
-/// Kills keeper and daemon at once and waits until both have ended.
-fn kill_both(w: &World) {
-    let (daemon, pid) = (daemon_process(w), daemon_view(w).unwrap()["pid"].as_i64().unwrap());
-    let keeper = Process::open(i32::try_from(pid).unwrap()).unwrap();
-    // Stopped first, so that neither can do anything about the death of the other.
-    assert!(keeper.signal(STOP) && daemon.signal(STOP) && daemon.kill() && keeper.kill());
-    assert!(daemon.wait(w.deadline().left()) && keeper.wait(w.deadline().left()));
 }
 
 #[test]
@@ -332,6 +323,21 @@ fn both_killed_and_started_again_in_the_background() {
     assert_eq!(living(&w, "pids-web"), BTreeSet::from([before.pid("web")]));
     w.supers_ok(&["shutdown"]);
     w.until_fact("it is down", || living(&w, "pids-web").is_empty().then_some(()));
+}
+
+#[test]
+fn both_killed_and_started_at_once() {
+    let mut w = world();
+    unit(&w, "web", &noted(&w, "web", "print up wait"), "");
+    w.superd();
+    until_printed(&w, "web", "up");
+    let before = w.status();
+    let (daemon, keeper) = (daemon_process(&w), Process::open(w.daemon().pid()).unwrap());
+    assert!(keeper.signal(STOP) && daemon.kill() && keeper.kill());
+    // Nobody looks first whether they are through with dying.
+    w.superd();
+    assert_eq!(essences(&w.status()), essences(&before));
+    assert_eq!(living(&w, "pids-web"), BTreeSet::from([before.pid("web")]));
 }
 
 #[test]

@@ -58,6 +58,15 @@ pub fn while_it_is_away(w: &mut World, deed: impl FnOnce(&World)) {
     until_another(w, daemon.pid);
 }
 
+/// Kills keeper and daemon at once and waits until both have ended.
+pub fn kill_both(w: &World) {
+    let (daemon, pid) = (daemon_process(w), daemon_view(w).unwrap()["pid"].as_i64().unwrap());
+    let keeper = Process::open(i32::try_from(pid).unwrap()).unwrap();
+    // Stopped first, so that neither can do anything about the death of the other.
+    assert!(keeper.signal(STOP) && daemon.signal(STOP) && daemon.kill() && keeper.kill());
+    assert!(daemon.wait(w.deadline().left()) && keeper.wait(w.deadline().left()));
+}
+
 /// What a death of the daemon must not change.
 pub fn essence(programs: &Programs, name: &str) -> Value {
     let row = programs.get(name);

@@ -2,7 +2,7 @@
 
 use crate::common::{log, process, unit, until_printed, world};
 use crate::crash::{
-    STOP, crash, daemon_process, daemon_view, essences, living, noted, until_another, while_it_is_away,
+    crash, daemon_process, daemon_view, essences, kill_both, living, noted, until_another, while_it_is_away,
 };
 use std::collections::BTreeSet;
 use std::fs;
@@ -107,12 +107,8 @@ fn damage_while_the_keeper_lives() {
 fn damage_when_both_are_gone() {
     for (what, damage) in DAMAGES {
         let mut w = prepared();
-        let daemon = daemon_process(&w);
-        w.daemon().signal(STOP);
-        assert!(daemon.kill());
-        w.daemon().signal(9);
         let deadline = w.deadline();
-        w.daemon().wait(deadline);
+        kill_both(&w);
         w.until_fact("nobody starts loop again", || living(&w, "pids-loop").is_empty().then_some(()));
         damage(&runtime(&w).join("records"));
         w.superd();

@@ -1,21 +1,13 @@
 //! What the operator stopped stays stopped.
 
 use crate::common::{process, unit, until_state, world};
-use crate::crash::{crash, daemon_process, daemon_view};
-use supers_testkit::{Process, World};
+use crate::crash::{crash, daemon_view, kill_both};
+use supers_testkit::World;
 
 /// Ends superd in order.
 fn shut_down(w: &mut World) {
     let deadline = w.deadline();
     assert_eq!(w.daemon().stop(deadline), 0);
-}
-
-/// Kills keeper and daemon.
-fn kill_both(w: &World) {
-    let (daemon, pid) = (daemon_process(w), daemon_view(w).unwrap()["pid"].as_i64().unwrap());
-    let keeper = Process::open(i32::try_from(pid).unwrap()).unwrap();
-    assert!(keeper.signal(crate::crash::STOP) && daemon.kill() && keeper.kill());
-    assert!(daemon.wait(w.deadline().left()) && keeper.wait(w.deadline().left()));
 }
 
 /// `tired` is down because somebody wanted that, `web` is not.

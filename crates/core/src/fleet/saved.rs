@@ -1,8 +1,8 @@
 //! What a fleet is, as values that outlive the daemon: written down at the end of each turn, read by the
 //! daemon that goes on after a crash or an upgrade.
 //!
-//! Units are named, since the numbers of slots belong to one daemon. A field that is added later gets
-//! `#[serde(default)]`, so that records of an older version stay readable.
+//! Units are named, since the numbers of slots belong to one daemon. What is written is
+//! positional: see the engine's store before a field changes.
 
 use super::{Fleet, Links, Pending, Sequence, Slot};
 use crate::ids::{Pid, RunId, UnitId};
@@ -15,6 +15,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+
+/// A higher place in a record is damage.
+const MOST_PLACES: usize = 1 << 20;
 
 /// One unit besides its description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,9 +96,19 @@ impl Fleet {
         SavedFleet { last_run: self.next_run, stopping: self.stopping, sequences }
     }
 
-    /// Puts a unit back as it was. A name that exists already is refused. [`Fleet::restored`] is called when
-    /// all are back.
-    pub fn restore_slot(&mut self, spec: Arc<Spec>, origin: Arc<Origin>, saved: SavedSlot) -> Option<UnitId> {
+    /// Puts a unit back as it was, at its place among the others. A name that exists already is refused.
+    /// [`Fleet::restored`] is called when all are back.
+    pub fn restore_slot(
+        &mut self,
+        place: UnitId,
+        spec: Arc<Spec>,
+        origin: Arc<Origin>,
+        saved: SavedSlot,
+    ) -> Option<UnitId> {
+        // Units that were removed have left their places empty.
+        while self.slots.len() < (place.0 as usize).min(MOST_PLACES) {
+            self.slots.push(None);
+        }
         let id = self.add(spec, origin, Now::default())?;
         let SavedSlot { unit, queued, then } = saved;
         let deadline = unit.state.deadline();

@@ -1,7 +1,7 @@
 //! What the pools are, as values that outlive the daemon. What changed is written down at the end of each
 //! turn, an event only once; the daemon that goes on after a crash or an upgrade reads all of it.
 //!
-//! A field that is added later gets `#[serde(default)]`, so that records of an older version stay readable.
+//! What is written is positional: see the engine's store before a field changes.
 
 use super::ear::Ear;
 use super::pool::{Event, Pool};

@@ -38,7 +38,7 @@ pub enum Change {
 impl Change {
     fn put(key: String, value: &impl Serialize) -> Change {
         // Writing into memory fails only for values that have no form at all, which ours have.
-        Change::Put { key, value: rmp_serde::to_vec_named(value).unwrap_or_default() }
+        Change::Put { key, value: postcard::to_allocvec(value).unwrap_or_default() }
     }
 }
 
@@ -215,5 +215,5 @@ fn run_of(key: &str, prefix: &str) -> Option<RunId> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    rmp_serde::from_slice(bytes).map_err(|e| e.to_string())
+    postcard::from_bytes(bytes).map_err(|e| e.to_string())
 }

@@ -148,7 +148,8 @@ impl Contain {
     /// `Pid(0)`, and it is not sought by session.
     pub fn sweep(&self, unit: &str, run: RunId, main: Pid) -> Sweep {
         let clean = match &self.way {
-            Way::Groups(tree) => tree.group(unit).is_empty().unwrap_or(false),
+            // A signal that waits for the thread would meet the next run.
+            Way::Groups(tree) => self.is_idle() && tree.group(unit).is_empty().unwrap_or(false),
             Way::Tags { .. } => false,
             Way::None => true,
         };
@@ -186,6 +187,10 @@ impl Contain {
     /// Requests that were refused because too many waited.
     pub fn refused(&self) -> u64 {
         self.worker.as_ref().map_or(0, |w| w.refused.load(Ordering::Relaxed))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.worker.as_ref().is_none_or(|w| w.waiting.load(Ordering::Acquire) == 0)
     }
 
     fn ask(&self, job: Job) -> bool {

@@ -45,8 +45,11 @@ pub(super) fn start(
     let work = move || {
         while let Ok(first) = jobs.recv() {
             let batch: Vec<Job> = std::iter::once(first).chain(jobs.try_iter()).take(BATCH).collect();
-            waiting.fetch_sub(batch.len(), Ordering::Relaxed);
-            for swept in room.work(batch) {
+            let count = batch.len();
+            let all = room.work(batch);
+            // Only now: a unit may count as clean when no signal to it is on its way any more.
+            waiting.fetch_sub(count, Ordering::Release);
+            for swept in all {
                 // The engine always takes these, so waiting for room cannot lock up.
                 if done.blocking_send(swept).is_err() {
                     return;

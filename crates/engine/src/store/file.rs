@@ -13,8 +13,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// The version of the format: of this file and of all values in it.
+pub(super) const FORMAT: u8 = 1;
 /// First bytes of the file; the last of them is the version of the format.
-const MAGIC: &[u8; 8] = b"SUPREC\0\x01";
+const MAGIC: &[u8; 8] = &[b'S', b'U', b'P', b'R', b'E', b'C', 0, FORMAT];
 /// Bytes before the first record: the magic, and how often the file was written anew.
 const HEAD: u64 = 16;
 /// Bytes before each record: lengths of key and value, checksum.
@@ -141,6 +143,8 @@ impl Records {
             changes: Vec::new(),
         };
         let values = records.read_all()?;
+        // The folder, or the file in it, was deleted meanwhile.
+        let _ = records.get_a_name(folder);
         Ok(Some((records, values)))
     }
 
@@ -168,6 +172,15 @@ impl Records {
             }
         }
         Ok(Some(values))
+    }
+
+    /// What only the keeper held gets a file again, if the folder takes one.
+    fn get_a_name(&mut self, folder: &Path) -> io::Result<()> {
+        if self.folder.is_some() {
+            return Ok(());
+        }
+        self.rewrite(Records::fresh(folder, self.generation + 1)?)?;
+        fs::rename(new_path(folder), path(folder))
     }
 
     /// Reads all that is whole, and goes on behind it.

@@ -191,6 +191,11 @@ impl Store {
         }
     }
 
+    /// This unit is written down already.
+    pub(crate) fn knows(&mut self, unit: UnitId, name: &str) {
+        self.keys.insert(unit, format!("{UNIT}{name}"));
+    }
+
     /// The full name of a unit that was written down.
     pub(crate) fn name_of(&self, unit: UnitId) -> Option<&str> {
         self.keys.get(&unit)?.strip_prefix(UNIT)

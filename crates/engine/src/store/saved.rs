@@ -1,5 +1,6 @@
-//! What the records say, as values. Field names are part of the format: a field that is added later gets
-//! `#[serde(default)]`, one that is taken out is read past.
+//! What the records say, as values. Their form on disk is positional: whoever adds, removes or reorders a field of
+//! anything that is written raises [`super::file::FORMAT`] (a test here notices), and keeps a reader for the format
+//! before, so that an upgrade finds its way.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
@@ -23,10 +24,8 @@ pub(crate) struct SavedDaemon {
     /// After the shutdown a fresh daemon takes over.
     pub again: bool,
     /// Why the daemon that wrote this made way.
-    #[serde(default)]
     pub leaving: Leaving,
     /// New when runs are numbered from the beginning.
-    #[serde(default)]
     pub lineage: String,
     /// The keeper that is the parent of its processes; 0 without one.
     pub keeper: i32,
@@ -69,10 +68,8 @@ pub(crate) struct SavedRun {
     /// What tells it from a later process with the same number.
     pub identity: u64,
     /// It is no child of the keeper.
-    #[serde(default)]
     pub foreign: bool,
     /// Its end is known, and was not dealt with yet.
-    #[serde(default)]
     pub exit: Option<Exit>,
 }
 
@@ -128,10 +125,10 @@ impl SavedConfig<'_> {
     }
 }
 
-/// As bytes. With names, so that versions understand each other.
+/// As bytes.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     // Writing into memory fails only for values that have no form at all, which ours have.
-    rmp_serde::to_vec_named(value).unwrap_or_default()
+    postcard::to_allocvec(value).unwrap_or_default()
 }
 
 /// From bytes.
@@ -139,5 +136,60 @@ pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
 /// # Errors
 /// In words, what does not fit.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    rmp_serde::from_slice(bytes).map_err(|e| e.to_string())
+    postcard::from_bytes(bytes).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use supers_core::ids::{Pid, RunId};
+    use supers_core::proc::{Cause, State, Unit, Want};
+    use supers_core::time::{Mono, Wall};
+
+    fn unit(spec: &Spec) -> SavedUnit<'_> {
+        let mut unit = Unit::new(Wall(7));
+        unit.want = Want::Up;
+        unit.state = State::Running { run: RunId(9), pid: Pid(33), begun: Mono(5) };
+        SavedUnit {
+            place: 3,
+            spec: Some(Cow::Borrowed(spec)),
+            origin: None,
+            slot: SavedSlot { unit, queued: true, then: supers_core::fleet::Relation::Remove },
+            runs: vec![SavedRun { run: 9, exe: Exe::Main(0), pid: 33, identity: 77, foreign: true, exit: None }],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut spec = Spec::new("web");
+        spec.context.env.vars.push(("A".into(), b"\xff\0b".into()));
+        let bytes = encode(&unit(&spec));
+        let back: SavedUnit<'static> = decode(&bytes).unwrap();
+        assert_eq!(back.spec.unwrap().into_owned(), spec);
+        assert_eq!(back.runs, unit(&spec).runs);
+        assert_eq!(back.slot, unit(&spec).slot);
+        for cut in 0..bytes.len() {
+            assert!(decode::<SavedUnit<'static>>(&bytes[..cut]).is_err(), "{cut}");
+        }
+    }
+
+    /// Fails when the form of a record changes: then raise `FORMAT`, keep a reader for the one before, and set
+    /// these numbers anew.
+    #[test]
+    fn the_format_is_pinned() {
+        let spec = Spec::new("web");
+        let settings = Settings::default();
+        let config = Config::default();
+        let cause = encode(&Cause::GaveUp { tries: 3, last: Box::new(Cause::Never) });
+        let daemon = SavedDaemon { boot: "b".into(), ..SavedDaemon::default() };
+        let sizes = [
+            encode(&unit(&spec)).len(),
+            encode(&SavedConfig::of(&settings, &config)).len(),
+            encode(&daemon).len(),
+            cause.len(),
+        ];
+        assert_eq!((super::super::file::FORMAT, sizes), (1, SIZES));
+    }
+
+    const SIZES: [usize; 4] = [127, 62, 10, 3];
 }
