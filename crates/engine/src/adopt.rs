@@ -203,6 +203,7 @@ impl Engine {
         if let Err(e) = watched {
             self.journal.warn(self.now, format!("cannot watch pid {}: {}", pid.0, error_text(&e)));
         }
+        self.sockets.inherit_from(&spec, &pidfd);
         let stdin = left.held.take(Key::run(run.0));
         let fifos = Streams::names(&spec.full_name()).map(|name| left.held.take(Key::fifo(name.as_bytes())));
         let identity = if saved.identity == 0 { identity(pid) } else { saved.identity };
@@ -212,6 +213,7 @@ impl Engine {
         }
         let r = Run { unit, spec: spec.clone(), exe, pid, identity, foreign, pidfd, streams: None, swept: false, exit: None };
         self.runs.insert(run, r);
+        self.to_signal.extend(saved.due.map(|(signal, group)| (unit, run, signal, group)));
         hit("takeover.run");
         let unheard = fifos[0].as_ref().and_then(|fifo| supers_os::pipe::fionread(fifo).ok());
         self.bus.adopt(unit, run, exe, stdin, unheard);

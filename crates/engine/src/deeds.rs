@@ -58,7 +58,10 @@ impl Engine {
     fn act_on(&mut self, id: UnitId, action: Action) {
         match action {
             Action::Spawn { run, exe } => self.spawn(id, run, exe),
-            Action::Signal { run, signal, group } => self.signal(id, run, signal, group),
+            Action::Signal { run, signal, group } => {
+                self.store.touch(id);
+                self.to_signal.push((id, run, signal, group));
+            }
             Action::Sweep { pid, .. } => {
                 // Mostly there is nobody left, which is no error.
                 let _ = reap::kill_group(pid, Signal::KILL);
@@ -91,6 +94,12 @@ impl Engine {
 
     /// What had to wait until it was written down.
     pub(crate) fn send_out(&mut self) {
+        for (unit, run, signal, group) in std::mem::take(&mut self.to_signal) {
+            self.signal(unit, run, signal, group);
+            // From here on it is not to be sent again.
+            self.store.touch(unit);
+        }
+        self.perform();
         for (run, pid, foreign) in std::mem::take(&mut self.to_settle) {
             if let Err(e) = self.family.settle(run, pid, foreign) {
                 let text = format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e));
@@ -198,6 +207,12 @@ impl Engine {
         for fact in self.unattributed.remove(&run).unwrap_or_default() {
             self.log_fact(fact);
         }
+        if self.requested == 0 {
+            // They were of no start.
+            for (pid, exit) in std::mem::take(&mut self.stillborn) {
+                self.journal.info(self.now, format!("reaped unknown pid {} ({exit})", pid.0));
+            }
+        }
         if !self.postponed.is_empty() {
             std::mem::take(&mut self.postponed).into_iter().for_each(|ask| self.asked(ask));
         }
@@ -254,7 +269,8 @@ impl Engine {
             let _ = reap::kill_group(pid, Signal::KILL);
         }
         self.perform();
-        if let Some((_, exit)) = self.early.remove(&run) {
+        let early = self.early.remove(&run).map(|(_, exit)| exit);
+        if let Some(exit) = early.or_else(|| self.stillborn.remove(&pid)) {
             self.exited(run, exit);
         }
     }

@@ -164,6 +164,8 @@ pub struct Engine {
     pub(crate) to_spawn: Vec<Request>,
     /// Ended processes that may be forgotten as soon as that is written down: run, process, whether it is foreign.
     pub(crate) to_settle: Vec<(RunId, Pid, bool)>,
+    /// Signals that are sent when it is written down why: a stop must not look like an end by itself.
+    pub(crate) to_signal: Vec<(UnitId, RunId, Signal, bool)>,
     pub(crate) store: Store,
     pub(crate) wishes: Wishes,
     pub(crate) contain: Contain,
@@ -196,6 +198,8 @@ pub struct Engine {
     sequential_stop: bool,
     pub(crate) waiting: Waiting,
     pub(crate) history: History,
+    /// Children that ended before they told the keeper of themselves, while starts are under way.
+    pub(crate) stillborn: HashMap<Pid, Exit>,
     /// Requests that the spawn thread has.
     pub(crate) requested: usize,
     /// It is about to leave everything to another daemon; at the latest by then.
@@ -296,6 +300,7 @@ impl Engine {
             first_run,
             to_spawn: Vec::new(),
             to_settle: Vec::new(),
+            to_signal: Vec::new(),
             store: setup.store,
             wishes: setup.wishes,
             contain,
@@ -324,6 +329,7 @@ impl Engine {
             sequential_stop: setup.sequential_stop,
             waiting: Waiting::default(),
             history,
+            stillborn: HashMap::new(),
             requested: 0,
             leave: None,
             leave_by: None,
@@ -369,7 +375,11 @@ impl Engine {
     pub async fn run(mut self, ready: impl FnOnce()) -> Ended {
         self.now = clock::now();
         if let Err(text) = self.bind_sockets() {
-            return Ended::Refused(text);
+            if !self.adopted {
+                return Ended::Refused(text);
+            }
+            // Of what runs already nobody is to be left alone for that.
+            self.journal.warn(self.now, &text);
         }
         if self.adopted {
             self.go_on();
@@ -524,6 +534,9 @@ impl Engine {
                 // The keeper tells what the pidfd told before.
                 Tidings::Ended { .. } => {}
                 Tidings::Signal(signal) => self.signalled(signal),
+                Tidings::Stranger { pid, exit } if self.requested > 0 => {
+                    self.stillborn.insert(pid, exit);
+                }
                 Tidings::Stranger { pid, exit } => {
                     self.journal.info(self.now, format!("reaped unknown pid {} ({exit})", pid.0));
                 }

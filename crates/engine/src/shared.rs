@@ -55,6 +55,19 @@ impl SharedSockets {
         }
     }
 
+    /// Takes it from a process that has it as its standard input, when nobody held it.
+    pub(crate) fn inherit_from(&mut self, spec: &Spec, process: &OwnedFd) {
+        let owner = (spec.group.clone(), spec.program.clone());
+        if spec.socket.is_none() || self.inherited.contains_key(&owner) {
+            return;
+        }
+        if let Ok(fd) = supers_os::reap::pidfd_getfd(process, 0)
+            && socket::is_listening(fd.as_fd())
+        {
+            self.inherited.insert(owner, fd);
+        }
+    }
+
     /// The socket of this unit, bound now if it is not yet; `None` when it has none.
     ///
     /// # Errors

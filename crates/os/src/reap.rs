@@ -122,6 +122,18 @@ pub fn pidfd_signal(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
     check_long(done).map(|_| ())
 }
 
+/// A copy of a descriptor of another process.
+///
+/// # Errors
+/// EBADF: it has none of this number; EPERM; ENOSYS before Linux 5.6.
+pub fn pidfd_getfd(pidfd: &OwnedFd, number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers.
+    let fd = check_long(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel made this descriptor for us just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Sends a signal to a process group; only safe while its leader is alive or an unreaped zombie.
 ///
 /// # Errors

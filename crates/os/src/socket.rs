@@ -174,6 +174,17 @@ pub fn set_backlog(fd: BorrowedFd<'_>, backlog: Option<u32>) -> io::Result<()> {
     check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(|_| ())
 }
 
+/// Somebody may connect to this descriptor.
+pub fn is_listening(fd: BorrowedFd<'_>) -> bool {
+    let (mut value, mut length): (c_int, libc::socklen_t) = (0, size_of::<c_int>() as libc::socklen_t);
+    // SAFETY: both places are valid for what is written, and the length says how much that may be.
+    let done = unsafe {
+        let place = (&raw mut value).cast();
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ACCEPTCONN, place, &raw mut length)
+    };
+    done == 0 && value != 0
+}
+
 /// Longest path that a socket address holds.
 const MAX_PATH: usize = 107;
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use supers_core::ids::{Pid, RunId};
-use supers_os::cgroup::Tree;
+use supers_os::cgroup::{Group, Tree};
 use supers_os::strays::{self, Tag, Target};
 use tokio::sync::mpsc::Sender;
 
@@ -121,5 +121,12 @@ fn sweep_groups(tree: &Tree, todo: Vec<Todo>) -> Vec<Swept> {
         let _ = group.strike();
     }
     // An error is one that `is_empty` met, too: nobody knows who is left, so somebody is.
-    groups.into_iter().map(|(g, run)| Swept { run, left: g.kill_all(PATIENCE).unwrap_or(1) }).collect()
+    let sweep = |(group, run): (Group, RunId)| {
+        let left = group.kill_all(PATIENCE).unwrap_or(1);
+        // The next run gets a new group: Linux 6.18 kills whoever is cloned into one that `cgroup.kill` was ever
+        // written to.
+        let _ = group.remove();
+        Swept { run, left }
+    };
+    groups.into_iter().map(sweep).collect()
 }

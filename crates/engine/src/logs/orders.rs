@@ -176,6 +176,13 @@ impl Pump {
     /// Moves at once what a unit has written so far.
     fn drain(&mut self, unit: UnitId, limit: Duration, then: Then) {
         let ids = self.units.get(&unit).copied().unwrap_or([NONE; 2]);
+        // There may be room again; afterwards nobody may look for it any more.
+        for id in ids {
+            let Some(sink) = self.lane(id).map(|lane| lane.sink) else { continue };
+            if self.sink(sink).is_some_and(|s| s.stuck.as_ref().is_some_and(|stuck| stuck.retry.is_some())) {
+                self.retry(sink);
+            }
+        }
         let mut drain = Drain { unit, goals: [0; 2], until: self.now + limit, then };
         for (id, goal) in ids.into_iter().zip(&mut drain.goals) {
             if matches!(then, Then::Remove) {

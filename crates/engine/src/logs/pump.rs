@@ -419,7 +419,7 @@ impl Pump {
     }
 
     /// Tries to write what a target did not take, then lets its streams go on.
-    fn retry(&mut self, id: SinkId) {
+    pub(super) fn retry(&mut self, id: SinkId) {
         let now = self.now;
         let Some(sink) = self.sinks.get_mut(id as usize).and_then(Option::as_mut) else { return };
         let Some(mut stuck) = sink.stuck.take() else { return };

@@ -29,6 +29,8 @@ use supers_os::keeper_proto::Key;
 
 /// Runs are numbered in blocks, so that not every start has to be written down twice.
 const BLOCK: u64 = 1024;
+/// What was done can lead to more: so often it is looked at in one turn, the rest waits for the next.
+const ROUNDS: usize = 4;
 const DAEMON: &str = "daemon";
 const CONFIG: &str = "config";
 const GROUPS: &str = "groups";
@@ -269,6 +271,18 @@ fn understand(mut values: Values, boot: &str) -> Result<Option<Estate>, String> 
 impl Engine {
     /// Writes down what changed. What may only happen afterwards happens now.
     pub(crate) fn commit(&mut self) {
+        for _ in 0..ROUNDS {
+            self.write_down();
+            self.send_out();
+            hit("commit.done");
+            let waits = self.to_settle.len() + self.to_signal.len() + self.store.unsaved.len();
+            if waits == 0 && (self.to_spawn.is_empty() || self.leave.is_some()) {
+                return;
+            }
+        }
+    }
+
+    fn write_down(&mut self) {
         hit("commit.begin");
         let mut units = std::mem::take(&mut self.store.unsaved);
         units.extend(self.fleet.dirty());
@@ -290,8 +304,6 @@ impl Engine {
             self.journal.say(crate::logs::mainlog::Level::Error, self.now, &text);
             self.notices.add(text);
         }
-        self.send_out();
-        hit("commit.done");
     }
 
     /// What listeners said and get: decided, written down, done, and that written down.
@@ -358,8 +370,9 @@ impl Engine {
                 identity: r.identity,
                 foreign: r.foreign,
                 exit: r.exit,
+                due: self.to_signal.iter().rfind(|s| s.1 == run).map(|s| (s.2, s.3)),
             },
-            None => SavedRun { run: run.0, exe, pid: 0, identity: 0, foreign: false, exit: None },
+            None => SavedRun { run: run.0, exe, pid: 0, identity: 0, foreign: false, exit: None, due: None },
         });
         let unit = SavedUnit {
             place: id.0,

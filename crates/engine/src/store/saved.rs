@@ -8,6 +8,7 @@ use supers_config::{About, Config, Finding, Loaded, Program, Settings};
 use supers_core::exit::Exit;
 use supers_core::fleet::{SavedFleet, SavedSlot};
 use supers_core::proc::Exe;
+use supers_core::signal::Signal;
 use supers_core::snapshot::Origin;
 use supers_core::spec::Spec;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub(crate) struct SavedRun {
     pub foreign: bool,
     /// Its end is known, and was not dealt with yet.
     pub exit: Option<Exit>,
+    /// A signal that is about to be sent to it, or to its group.
+    pub due: Option<(Signal, bool)>,
 }
 
 /// The configuration as it was last applied.
@@ -155,7 +158,7 @@ mod tests {
             spec: Some(Cow::Borrowed(spec)),
             origin: None,
             slot: SavedSlot { unit, queued: true, then: supers_core::fleet::Relation::Remove },
-            runs: vec![SavedRun { run: 9, exe: Exe::Main(0), pid: 33, identity: 77, foreign: true, exit: None }],
+            runs: vec![SavedRun { run: 9, exe: Exe::Main(0), pid: 33, identity: 77, foreign: true, exit: None, due: None }],
         }
     }
 
