@@ -96,7 +96,7 @@ fn at_start(data: &[u8], programs: &[supers_config::Program], variables: &[(BStr
         assert!(value.len() <= data.len());
     }
     let lookup = |name: &BStr| variables.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone());
-    for command in programs.iter().flat_map(|p| &p.spec.exec) {
+    for command in programs.iter().flat_map(|p| p.spec.exec.iter()) {
         let words = words::expand(&command.words, &lookup);
         assert_eq!(words.first(), command.words.first(), "variables name no program");
     }

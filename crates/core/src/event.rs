@@ -1,12 +1,12 @@
 //! What happens, for whoever listens: Supervisor's event types and the text of each, byte for byte
 //! (supervisor-contract 11).
 
-use serde::{Deserialize, Serialize};
 use crate::control::Stream;
 use crate::proc::Word;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use serde::{Deserialize, Serialize};
 
 /// The type of an event. Those before [`Kind::Event`] happen; the others are names for all below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 //! How a run ended, and why a start failed.
 
-use serde::{Deserialize, Serialize};
 use crate::signal::Signal;
 use crate::spec::ExitSet;
 use alloc::string::String;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

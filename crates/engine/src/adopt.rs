@@ -9,12 +9,12 @@
 use crate::clock;
 use crate::engine::{Engine, Run, until};
 use crate::failpoint::hit;
-use crate::groups::Parsed;
 use crate::family::{Inheritance, Tidings};
+use crate::groups::Parsed;
 use crate::logs::Streams;
+use crate::logs::mainlog::Level;
 use crate::recognise::writers;
 use crate::spawner::{Request, Work};
-use crate::logs::mainlog::Level;
 use crate::store::{CONNECTIONS, Estate, Leaving, SavedRun, SavedUnit, identity};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,7 +38,8 @@ const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
 /// How a notice begins that tells of what is weaker than it should be.
 pub(crate) const WEAKENED: &str = "weakened: ";
 /// The notice after an upgrade that was taken back.
-const ROLLED_BACK: &str = "upgrade failed: the new superd died or did not answer in time; the one before goes on";
+const ROLLED_BACK: &str =
+    "upgrade failed: the new superd died or did not answer in time; the one before goes on";
 
 /// A description and where it stands.
 type Described = (Arc<Spec>, Arc<Origin>);
@@ -81,7 +82,8 @@ impl Engine {
                 _ => known.get(&name).map(|d| (*d).clone()),
             };
             let Some((spec, origin)) = described else {
-                self.journal.warn(self.now, format!("the records of {name} have no description: not taken over"));
+                self.journal
+                    .warn(self.now, format!("the records of {name} have no description: not taken over"));
                 continue;
             };
             let Some(id) = self.fleet.restore_slot(UnitId(place), spec, origin, slot) else { continue };
@@ -211,7 +213,18 @@ impl Engine {
         if saved.foreign != foreign || saved.identity == 0 {
             self.store.touch(unit);
         }
-        let r = Run { unit, spec: spec.clone(), exe, pid, identity, foreign, pidfd, streams: None, swept: false, exit: None };
+        let r = Run {
+            unit,
+            spec: spec.clone(),
+            exe,
+            pid,
+            identity,
+            foreign,
+            pidfd,
+            streams: None,
+            swept: false,
+            exit: None,
+        };
         self.runs.insert(run, r);
         self.to_signal.extend(saved.due.map(|(signal, group)| (unit, run, signal, group)));
         hit("takeover.run");
@@ -219,7 +232,15 @@ impl Engine {
         self.bus.adopt(unit, run, exe, stdin, unheard);
         self.spawning.insert(run);
         self.adopting += 1;
-        self.to_spawn.push(Request { unit, run, exe, spec, main: None, socket: None, work: Work::Adopt(fifos) });
+        self.to_spawn.push(Request {
+            unit,
+            run,
+            exe,
+            spec,
+            main: None,
+            socket: None,
+            work: Work::Adopt(fifos),
+        });
         if saved.pid == 0 {
             // It was born when nobody could hear of it any more.
             self.born.push((unit, run, pid));

@@ -1,7 +1,7 @@
 //! Decisions turned into deeds: the core's actions, done to the operating system.
 
-use crate::contain::{Sweep, Swept};
 use crate::adopt;
+use crate::contain::{Sweep, Swept};
 use crate::engine::{Engine, Run};
 use crate::failpoint::hit;
 use crate::history::End;
@@ -134,7 +134,8 @@ impl Engine {
         match sent {
             Ok(()) => {
                 hit("signal.sent");
-                let stopping = self.fleet.get(unit).is_some_and(|s| matches!(s.unit.state, State::Stopping { .. }));
+                let stopping =
+                    self.fleet.get(unit).is_some_and(|s| matches!(s.unit.state, State::Stopping { .. }));
                 let spec = r.spec.clone();
                 self.history.signalled(self.now, &spec, run, signal, if stopping { "stop" } else { "order" });
             }
@@ -257,7 +258,8 @@ impl Engine {
         }
         let (pidfd, streams) = (started.child.pidfd, Some(started.streams));
         let identity = started.identity;
-        let r = Run { unit, spec, exe, pid, identity, foreign: false, pidfd, streams, swept: false, exit: None };
+        let r =
+            Run { unit, spec, exe, pid, identity, foreign: false, pidfd, streams, swept: false, exit: None };
         self.store.touch(unit);
         self.runs.insert(run, r);
         hit("spawn.reported");

@@ -7,11 +7,12 @@
 //! believed: for those the keeper is asked. The keeper also tells of each end by itself; what is known
 //! already is dropped.
 
+use crate::clock;
 use crate::held::{Held, Holder};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use supers_core::exit::Exit;
 use supers_core::ids::{Pid, RunId};
 use supers_core::signal::Signal;
@@ -154,7 +155,16 @@ impl Family {
         }
         let (watched, early) = (HashMap::new(), Vec::new());
         let holder = Holder::new(keeper.as_ref().and_then(|k| k.socket.try_clone().ok()));
-        Ok(Family { keeper, signals, main: None, epoll: Some(epoll), watched, holder, early, orphaned: false })
+        Ok(Family {
+            keeper,
+            signals,
+            main: None,
+            epoll: Some(epoll),
+            watched,
+            holder,
+            early,
+            orphaned: false,
+        })
     }
 
     /// How often the keeper started the daemon; 0 without one.
@@ -279,7 +289,7 @@ impl Family {
         let socket = keeper.socket.as_fd();
         keeper_proto::send(socket, &ToKeeper::List)?;
         keeper_proto::send(socket, &ToKeeper::Fetch)?;
-        let until = Instant::now() + ANSWER_WAIT;
+        let until = clock::now().mono + ANSWER_WAIT;
         let (mut listed, mut fetched) = (false, false);
         while !(listed && fetched) {
             match keeper_proto::recv_fd(socket) {
@@ -292,7 +302,7 @@ impl Family {
                 Ok(Some((other, _))) => self.early.extend(translate(other)),
                 Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    let left = until.saturating_duration_since(Instant::now());
+                    let left = until.since(clock::now().mono);
                     if !poll::wait_readable(socket, Some(left))? {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
@@ -432,7 +442,9 @@ fn foreign_exit(pid: Pid, pidfd: &OwnedFd) -> Option<Exit> {
         // A kernel that does not tell: the zombie's own line, as far as it can be believed.
         Err(_) => {
             let line = process::zombie_exit(pid.0).ok().flatten();
-            return Some(line.filter(|e| *e != Exit::Code(0) || process::euid() == 0).unwrap_or(Exit::Unknown));
+            return Some(
+                line.filter(|e| *e != Exit::Code(0) || process::euid() == 0).unwrap_or(Exit::Unknown),
+            );
         }
         Ok(None) => {}
     }

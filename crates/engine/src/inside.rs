@@ -139,7 +139,9 @@ impl Handle {
 }
 
 /// Runs what may wait for a disk away from the thread that answers.
-pub(crate) async fn on_helper<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(crate) async fn on_helper<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
     let failed = |e: tokio::task::JoinError| Refusal::Failed { text: format!("a helper thread failed: {e}") };
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }

@@ -76,7 +76,8 @@ impl Engine {
                 legacy.push((Key::fifo(name.as_bytes()), fd.try_clone_to_owned()));
             }
         }
-        let stdin = |(run, fd): (RunId, std::os::fd::BorrowedFd<'_>)| (Key::run(run.0), fd.try_clone_to_owned());
+        let stdin =
+            |(run, fd): (RunId, std::os::fd::BorrowedFd<'_>)| (Key::run(run.0), fd.try_clone_to_owned());
         legacy.extend(self.bus.inputs().map(stdin));
         legacy.extend(self.store.fd().map(|fd| (Key::RECORDS, fd.as_fd().try_clone_to_owned())));
         // Out of descriptors: the rest is found by its name, if it has one.

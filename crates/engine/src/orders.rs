@@ -172,7 +172,13 @@ impl Engine {
         };
         self.journal.info(
             self.now,
-            format!("{} {} (asked by {} through {})", verb_word(order.verb), order.names.join(" "), caller.who, caller.door),
+            format!(
+                "{} {} (asked by {} through {})",
+                verb_word(order.verb),
+                order.names.join(" "),
+                caller.who,
+                caller.door
+            ),
         );
         match select(&self.fleet, &order.names) {
             Ok(ids) => {

@@ -43,7 +43,8 @@ impl Engine {
                 pid: pid_number,
                 identity: identity(pid),
                 foreign: child.is_none(),
-                exit: None, due: None,
+                exit: None,
+                due: None,
             };
             count += usize::from(self.adopt_run(unit, &saved, pid, child.is_none(), left));
         }

@@ -82,9 +82,8 @@ impl SharedSockets {
         self.forget(&owner);
         let bound = match self.inherited.remove(&owner) {
             Some(fd) => Bound::again(wanted, fd),
-            None => bind(wanted, spec.context.user.as_deref()).map_err(|why| {
-                format!("Could not create FastCGI socket {}: {why}", url(&wanted.address))
-            })?,
+            None => bind(wanted, spec.context.user.as_deref())
+                .map_err(|why| format!("Could not create FastCGI socket {}: {why}", url(&wanted.address)))?,
         };
         self.holder.hold_socket(key(wanted), bound.fd.as_fd());
         let fd = bound.fd.clone();

@@ -152,7 +152,12 @@ fn start(setup: &Setup, request: &Request) -> Result<Started, StartError> {
 }
 
 /// Takes over the output of a unit that an earlier daemon started.
-fn adopt(setup: &Setup, unit: UnitId, spec: &Spec, fifos: [Option<OwnedFd>; 2]) -> Result<Arc<Streams>, StartError> {
+fn adopt(
+    setup: &Setup,
+    unit: UnitId,
+    spec: &Spec,
+    fifos: [Option<OwnedFd>; 2],
+) -> Result<Arc<Streams>, StartError> {
     // Whose it is was decided when it was made; a user that is gone by now changes nothing.
     let user = environ::find_user(&spec.context).ok().flatten();
     let ids = user.as_ref().map(|u| (u.user.uid, u.gid));

@@ -166,12 +166,20 @@ mod tests {
 
     #[test]
     fn a_stranger_s_end_is_told_when_its_parent_has_reaped_it() {
-        let mut child = std::process::Command::new("sh").args(["-c", "read x; exit 7"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read x; exit 7"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         let pidfd = pidfd_open(Pid(child.id() as i32)).unwrap();
         match pidfd_exit(&pidfd) {
             Ok(told) => assert_eq!(told, None, "it lives"),
             // An older kernel, which does not tell.
-            Err(e) => return assert_eq!(e.raw_os_error(), Some(libc::ENOTTY)),
+            Err(e) => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return assert_eq!(e.raw_os_error(), Some(libc::ENOTTY));
+            }
         }
         drop(child.stdin.take());
         crate::poll::wait_readable(std::os::fd::AsFd::as_fd(&pidfd), None).unwrap();

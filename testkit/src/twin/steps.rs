@@ -286,7 +286,8 @@ impl Player {
         let exe = |pid: i32| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
         let killed = name == "daemon" && number == libc::SIGKILL;
         let others = if killed { procs::descendants(pid) } else { Vec::new() };
-        let others: Vec<i32> = others.into_iter().filter(|p| exe(*p).is_some() && exe(*p) == exe(pid)).collect();
+        let others: Vec<i32> =
+            others.into_iter().filter(|p| exe(*p).is_some() && exe(*p) == exe(pid)).collect();
         let sent = Process::open(pid).is_some_and(|p| p.signal(number));
         for other in others.into_iter().filter_map(Process::open) {
             other.kill();

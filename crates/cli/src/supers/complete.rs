@@ -30,9 +30,10 @@ impl Complete {
             Some("signal") if sentence.rest == 0 => {
                 ["HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2"].map(String::from).to_vec()
             }
-            Some("status" | "start" | "stop" | "restart" | "logs" | "why" | "history" | "signal" | "pid" | "reload") => {
-                context.status().await.map(names).unwrap_or_default()
-            }
+            Some(
+                "status" | "start" | "stop" | "restart" | "logs" | "why" | "history" | "signal" | "pid"
+                | "reload",
+            ) => context.status().await.map(names).unwrap_or_default(),
             Some(_) => Vec::new(),
         };
         found.retain(|w| w.starts_with(last));

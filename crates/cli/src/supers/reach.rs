@@ -2,6 +2,7 @@
 
 use super::around::Around;
 use super::exit::Failure;
+use super::term::clean;
 use super::{Globals, term};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -178,6 +179,11 @@ fn explain(
                 ));
             } else {
                 lines.push("  but does not listen there; it may be starting or stopping: try again, or look into its log".into());
+                // Why a daemon that is tried again and again does not get up.
+                let words = std::fs::read_to_string(places.runtime.join("keeper.log")).unwrap_or_default();
+                if !words.trim().is_empty() {
+                    lines.push(format!("  its keeper says: {}", clean(words.trim())));
+                }
             }
         }
         Some((_, None)) if denied => {

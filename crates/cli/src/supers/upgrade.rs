@@ -32,11 +32,14 @@ struct Done {
     away_ms: u64,
 }
 
+// A client may look at the clock, and wait.
+#[allow(clippy::disallowed_methods)]
 impl Upgrade {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
         let remote = context.connect().await?;
         let before = context.status_of(&remote).await?.daemon;
-        let binary = self.binary.as_ref().map(|path| context.around.world.cwd.join(path).display().to_string());
+        let binary =
+            self.binary.as_ref().map(|path| context.around.world.cwd.join(path).display().to_string());
         remote.upgrade(caller(), binary).await?;
         let begun = Instant::now();
         let after = new_daemon(context, &before, begun).await?;
@@ -56,7 +59,12 @@ impl Upgrade {
 }
 
 /// Waits until another daemon answers.
-async fn new_daemon(context: &Context<'_>, before: &DaemonView, begun: Instant) -> Result<DaemonView, Failure> {
+#[allow(clippy::disallowed_methods)]
+async fn new_daemon(
+    context: &Context<'_>,
+    before: &DaemonView,
+    begun: Instant,
+) -> Result<DaemonView, Failure> {
     loop {
         let seen = match context.connect().await {
             Ok(remote) => context.status_of(&remote).await.map(|status| status.daemon),

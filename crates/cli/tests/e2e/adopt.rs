@@ -186,7 +186,7 @@ fn a_broken_file_does_not_matter_until_it_is_read() {
     until_another(&w, daemon.pid);
     assert_eq!(essences(&w.status()), essences(&before));
     w.supers_ok(&["reload"]);
-    let after = w.until("it is applied", |s| s.state("c") != "" && s.get("b").is_null());
+    let after = w.until("it is applied", |s| !s.state("c").is_empty() && s.get("b").is_null());
     assert_eq!(essence(&after, "web"), essence(&before, "web"));
 }
 
@@ -231,7 +231,7 @@ fn a_shutdown_under_way_goes_on_in_its_order() {
     unit(&w, "db", "print up wait", &stop("db"));
     let slow = format!("ExecStop={a} append {order} web wait-file {gate}\n[Unit]\nAfter=db.service");
     unit(&w, "web", "print up wait", &slow);
-    unit(&w, "deaf", "ignore TERM print up wait", &format!("TimeoutStopSec=2s\n[Unit]\nBefore=db.service"));
+    unit(&w, "deaf", "ignore TERM print up wait", "TimeoutStopSec=2s\n[Unit]\nBefore=db.service");
     w.superd();
     ["db", "web", "deaf"].iter().for_each(|n| drop(until_printed(&w, n, "up")));
     let (db, deaf) = (process(&w, "db"), process(&w, "deaf"));

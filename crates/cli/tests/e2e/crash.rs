@@ -12,7 +12,6 @@ use supers_testkit::{Process, Programs, World};
 /// Signals by number.
 pub const TERM: i32 = 15;
 pub const USR1: i32 = 10;
-pub const KILL: i32 = 9;
 pub const STOP: i32 = 19;
 pub const CONT: i32 = 18;
 

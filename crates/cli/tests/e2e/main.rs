@@ -9,6 +9,7 @@ mod common;
 mod context;
 mod crash;
 mod dependencies;
+mod history;
 mod http;
 mod ini;
 mod keeper_gone;

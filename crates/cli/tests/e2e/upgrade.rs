@@ -112,7 +112,9 @@ fn the_file_of_before_was_replaced() {
     let mut command = std::process::Command::new(&superd);
     let usual = w.command_superd(&[]);
     command.env_clear().args(usual.get_args()).current_dir(w.root());
-    usual.get_envs().for_each(|(k, v)| drop(command.env(k, v.unwrap_or_default())));
+    for (key, value) in usual.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
     crate::common::start_superd(&mut w, command);
     until_printed(&w, "web", "up");
     let before = w.status();

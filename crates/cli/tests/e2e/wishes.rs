@@ -122,10 +122,12 @@ fn under_the_ancestors_name_only_who_says_so_is_remembered() {
         let usual = w.command_superd(&[]);
         let mut command = std::process::Command::new(usual.get_program());
         command.env_clear().current_dir(w.root()).args(["--as", "supervisord", "-n", "-c", &config]);
-        usual.get_envs().for_each(|(k, v)| drop(command.env(k, v.unwrap_or_default())));
+        for (key, value) in usual.get_envs() {
+            command.env(key, value.unwrap_or_default());
+        }
         w.adopt(command);
         w.until_fact("it answers", || daemon_view(w).map(drop));
-        w.until("web runs", |s| s.state("web") == "RUNNING" && s.state("plain") != "");
+        w.until("web runs", |s| s.state("web") == "RUNNING" && !s.state("plain").is_empty());
     };
     start(&mut w);
     w.supers_ok(&["stop", "plain", "tired"]);

@@ -10,6 +10,7 @@ use crate::proc::{State, Unit, Want};
 use crate::snapshot::Origin;
 use crate::spec::Spec;
 use crate::time::Now;
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -39,7 +40,7 @@ pub enum Relation {
     /// It takes this description.
     Swap {
         /// The description.
-        spec: Spec,
+        spec: Box<Spec>,
         /// Where that stands.
         origin: Origin,
         /// It is started then.
@@ -77,7 +78,7 @@ impl Fleet {
             Pending::Nothing => Relation::Stay,
             Pending::Remove => Relation::Remove,
             Pending::Swap { spec, origin, start } => {
-                let (spec, origin) = ((**spec).clone(), (**origin).clone());
+                let (spec, origin) = (Box::new((**spec).clone()), (**origin).clone());
                 Relation::Swap { spec, origin, start: *start }
             }
         };
@@ -120,7 +121,7 @@ impl Fleet {
             Relation::Stay => Pending::Nothing,
             Relation::Remove => Pending::Remove,
             Relation::Swap { spec, origin, start } => {
-                Pending::Swap { spec: Arc::new(spec), origin: Arc::new(origin), start }
+                Pending::Swap { spec: Arc::new(*spec), origin: Arc::new(origin), start }
             }
         };
         self.set_deadline(id, None, deadline);

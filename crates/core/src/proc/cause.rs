@@ -1,11 +1,11 @@
 //! Why a unit is what it is, in a sentence.
 
-use serde::{Deserialize, Serialize};
 use crate::exit::{Exit, StartError};
 use crate::ids::Pid;
 use alloc::{boxed::Box, string::String};
 use core::fmt;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Why a unit does not run (or does not run yet).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,13 +10,13 @@ mod step;
 pub use cause::{Cause, Trouble};
 pub use step::{Cx, step};
 
-use serde::{Deserialize, Serialize};
 use crate::control::Verb;
 use crate::exit::{Exit, StartError};
 use crate::ids::{Pid, RunId};
 use crate::signal::Signal;
 use crate::time::{Mono, Wall};
 use alloc::collections::VecDeque;
+use serde::{Deserialize, Serialize};
 
 /// What the operator or the configuration wants (habit 4: wanted and actual are two values).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

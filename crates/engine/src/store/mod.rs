@@ -298,7 +298,10 @@ impl Engine {
         hit("commit.written");
         if let Err(e) = self.wishes.write() {
             let why = supers_os::error_text(&e);
-            self.journal.warn(self.now, format!("the operator's wishes cannot be written to the state folder: {why}"));
+            self.journal.warn(
+                self.now,
+                format!("the operator's wishes cannot be written to the state folder: {why}"),
+            );
         }
         if let Some(text) = self.store.trouble.take() {
             self.journal.say(crate::logs::mainlog::Level::Error, self.now, &text);

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
+use std::sync::Arc;
 use supers_config::{About, Config, Finding, Loaded, Program, Settings};
 use supers_core::exit::Exit;
 use supers_core::fleet::{SavedFleet, SavedSlot};
@@ -11,7 +12,6 @@ use supers_core::proc::Exe;
 use supers_core::signal::Signal;
 use supers_core::snapshot::Origin;
 use supers_core::spec::Spec;
-use std::sync::Arc;
 
 /// The daemon as a whole. Runs are numbered beyond `fleet.last_run` only after that was raised here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +158,15 @@ mod tests {
             spec: Some(Cow::Borrowed(spec)),
             origin: None,
             slot: SavedSlot { unit, queued: true, then: supers_core::fleet::Relation::Remove },
-            runs: vec![SavedRun { run: 9, exe: Exe::Main(0), pid: 33, identity: 77, foreign: true, exit: None, due: None }],
+            runs: vec![SavedRun {
+                run: 9,
+                exe: Exe::Main(0),
+                pid: 33,
+                identity: 77,
+                foreign: true,
+                exit: None,
+                due: None,
+            }],
         }
     }
 

@@ -304,8 +304,7 @@ fn rfc3339(at: Wall) -> String {
 
 fn tail(lines: &[String]) -> Vec<String> {
     let skip = lines.len().saturating_sub(TAIL_LINES);
-    let cut =
-        |line: &String| line.get(..line.floor_char_boundary(TAIL_WIDTH)).unwrap_or_default().to_string();
+    let cut = |line: &String| cut_to(line, TAIL_WIDTH).to_string();
     lines.iter().skip(skip).map(cut).collect()
 }
 
@@ -358,4 +357,10 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// At most so many bytes, up to the end of a character.
+fn cut_to(line: &str, most: usize) -> &str {
+    let end = (0..=most.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    line.get(..end).unwrap_or_default()
 }
