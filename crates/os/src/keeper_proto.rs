@@ -546,10 +546,11 @@ mod tests {
         assert_eq!(Key::fifo(b"a").0, 0x0263_dc4c_8601_ec23);
         assert_eq!(Key::socket(b"a").rest(), Key::fifo(b"a").rest());
         assert_eq!(Key::run(u64::MAX).0, 0x03ff_ffff_ffff_ffff);
-        let kinds = [Kind::Socket, Kind::Fifo, Kind::Run, Kind::Records, Kind::Binary];
-        let keys = [Key::socket(b"x"), Key::fifo(b"x"), Key::run(1), Key::RECORDS, Key::BINARY];
+        let kinds = [Kind::Socket, Kind::Fifo, Kind::Run, Kind::Records, Kind::Binary, Kind::Connection];
+        let keys =
+            [Key::socket(b"x"), Key::fifo(b"x"), Key::run(1), Key::RECORDS, Key::BINARY, Key::connection(7)];
         assert_eq!(keys.map(Key::kind), kinds.map(Some));
-        assert_eq!((Key(6 << 56).kind(), Key(0).kind()), (None, None));
+        assert_eq!((Key(7 << 56).kind(), Key(0).kind()), (None, None));
     }
 
     #[test]

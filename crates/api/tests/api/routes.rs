@@ -29,7 +29,7 @@ async fn what_is() {
     "#);
     insta::assert_snapshot!(w.ask("GET /api/v1/version", "").await, @r#"
     200 OK
-    {"version":"9.8.7","pid":100,"daemon_pid":101,"config":"using the folder /etc/super, the default place","state":"running","uptime_s":61,"starts":1,"notices":[],"dropped":0}
+    {"version":"9.8.7","pid":100,"daemon_pid":101,"config":"using the folder /etc/super, the default place","state":"running","uptime_s":61,"starts":1,"containment":"","notices":[],"dropped":0}
     "#);
     // What is written from the snapshot is what the views say.
     let status = supers_core::control::Control::status(&*w.fake).await.unwrap();

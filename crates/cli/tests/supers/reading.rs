@@ -161,7 +161,7 @@ fn version() {
     --- 0
     "#);
     insta::assert_snapshot!(w.all("version --json"), @r#"
-    {"version":"$VERSION","daemon":{"version":"9.8.7","pid":100,"daemon_pid":101,"config":"using the folder /etc/super, the default place","state":"running","uptime_s":61,"starts":1,"notices":[],"dropped":0}}
+    {"version":"$VERSION","daemon":{"version":"9.8.7","pid":100,"daemon_pid":101,"config":"using the folder /etc/super, the default place","state":"running","uptime_s":61,"starts":1,"containment":"","notices":[],"dropped":0}}
     --- 0
     "#);
     assert_eq!(w.all("--version"), "supers $VERSION\n--- 0");
@@ -220,7 +220,7 @@ fn words_to_complete() {
         assert_eq!((ran.exit, ran.err.as_str()), (Exit::Done, ""), "{words}");
         ran.out.replace('\n', " ")
     };
-    insta::assert_snapshot!(ask(""), @"add check completion convert doctor history logs pid reload restart shutdown signal start status stop version why");
+    insta::assert_snapshot!(ask(""), @"add check completion convert doctor history logs pid reload restart shutdown signal start status stop upgrade version why");
     assert_eq!(ask("st"), "start status stop ");
     assert_eq!(ask("start "), "db shop:* shop:cart shop:web ");
     assert_eq!(ask("start db shop:c"), "shop:cart ");
@@ -232,7 +232,7 @@ fn words_to_complete() {
     );
     assert_eq!(
         ask("--timeout "),
-        "add check completion convert doctor history logs pid reload restart shutdown signal start status stop version why "
+        "add check completion convert doctor history logs pid reload restart shutdown signal start status stop upgrade version why "
     );
     assert_eq!(ask("stop --timeout "), "");
     assert_eq!(ask("stop --timeout 5 d"), "db ");

@@ -131,6 +131,7 @@ fn a_listener_is_heard_and_logged() {
     rig.logs.attach_listener(U, "u1", &settings, None, false).unwrap();
     say(&streams, "more\n");
     rig.logs.consumed(U, 6);
+    assert_eq!(rig.fact(), LogFact::Stored { unit: U });
     assert_eq!(rig.fact(), heard("more\n"));
     // Nobody answers any more: it is stored when the unit is removed.
     rig.logs.detach(U);

@@ -202,5 +202,5 @@ mod tests {
         assert_eq!((super::super::file::FORMAT, sizes), (1, SIZES));
     }
 
-    const SIZES: [usize; 4] = [127, 62, 10, 3];
+    const SIZES: [usize; 4] = [128, 62, 10, 3];
 }
