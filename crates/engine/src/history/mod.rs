@@ -26,7 +26,7 @@ use crate::handle::Notices;
 use crate::logs::Streams;
 use ring::{Backlog, Ring, Told, lock};
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use supers_core::control::Caller;
@@ -67,7 +67,12 @@ struct Queued {
     entry: Entry,
     /// The output to be added to its [`Death`].
     tail: Option<Tail>,
+    /// It may have been the kernel, which is found out when nobody waits for it.
+    suspect: Option<Suspect>,
 }
+
+/// A unit whose process was killed by nobody we know, and its control group.
+type Suspect = (UnitId, Option<PathBuf>);
 
 /// A process that ended, for [`History::ended`].
 pub struct End<'a> {
@@ -89,6 +94,7 @@ struct Ending {
     run: RunId,
     death: Death,
     tail: Option<Tail>,
+    suspect: Option<Suspect>,
 }
 
 impl History {
@@ -122,15 +128,15 @@ impl History {
 
     /// Adds an entry; it is written at the next [`History::flush`].
     pub fn push(&mut self, entry: Entry) {
-        self.queue_up(entry, None);
+        self.queue_up(Queued { entry, tail: None, suspect: None });
     }
 
-    fn queue_up(&mut self, entry: Entry, tail: Option<Tail>) {
+    fn queue_up(&mut self, queued: Queued) {
         if self.queue.len() >= TURN {
             self.queue.pop_front();
             lock(&self.backlog).dropped += 1;
         }
-        self.queue.push_back(Queued { entry, tail });
+        self.queue.push_back(queued);
     }
 
     fn of_unit(&mut self, at: Wall, spec: &Spec, run: RunId, what: What) {
@@ -195,7 +201,7 @@ impl History {
         let sent = self.sent.remove(&end.run).unwrap_or(0);
         let foreign = unit.is_some_and(|unit| is_foreign(end.exit, sent, &unit.state));
         let kill = matches!(end.exit, Exit::Signal { signal: Signal::KILL, .. });
-        let oom = if foreign && kill { self.oom.look(end.unit, end.group) } else { Oom::No };
+        let suspect = (foreign && kill).then(|| (end.unit, end.group.map(Path::to_path_buf)));
         let death = Death {
             pid: end.pid.0,
             exit: end.exit.number(),
@@ -203,11 +209,11 @@ impl History {
             expected: false,
             lived_ms: unit.and_then(|unit| lived(unit, now)),
             foreign,
-            oom,
+            oom: Oom::No,
             tail: Vec::new(),
         };
         let tail = end.streams.and_then(|streams| self.marks.tail(end.unit, streams));
-        self.end = Some(Ending { run: end.run, death, tail });
+        self.end = Some(Ending { run: end.run, death, tail, suspect });
     }
 
     /// A note of the core about a unit, which is there unless it was removed.
@@ -229,13 +235,15 @@ impl History {
         let known = || Death { exit: exit.number(), core, ..Death::default() };
         let end = self.end.take();
         let run = end.as_ref().map_or(RunId(0), |end| end.run);
-        let (mut death, tail) = end.map_or_else(|| (known(), None), |end| (end.death, end.tail));
+        let (mut death, tail, suspect) =
+            end.map_or_else(|| (known(), None, None), |end| (end.death, end.tail, end.suspect));
         death.expected = expected;
         let what = kind(death);
         // What ended as it should needs no last words; what had to be killed does.
         let killed = matches!(exit, Exit::Signal { signal: Signal::KILL, .. });
         let tail = tail.filter(|_| killed || !expected && matches!(what, What::Exited(_)));
-        self.queue_up(Entry { at: now.wall, unit: Some(spec.full_name()), run: run.0, what }, tail);
+        let entry = Entry { at: now.wall, unit: Some(spec.full_name()), run: run.0, what };
+        self.queue_up(Queued { entry, tail, suspect });
     }
 
     /// A process of an earlier daemon was taken over.
@@ -277,7 +285,8 @@ impl History {
         if self.queue.is_empty() {
             return;
         }
-        let lines = self.queue.drain(..).filter_map(line).collect();
+        let oom = &mut self.oom;
+        let lines = self.queue.drain(..).filter_map(|queued| line(queued, oom)).collect();
         match self.ring.append(lines) {
             Told::Nothing => {}
             Told::Broken(text) => notices.add(text),
@@ -286,10 +295,11 @@ impl History {
     }
 }
 
-fn line(queued: Queued) -> Option<Vec<u8>> {
-    let Queued { mut entry, tail } = queued;
-    if let (What::Exited(death) | What::Stopped(death), Some(tail)) = (&mut entry.what, tail) {
-        death.tail = tail.read();
+fn line(queued: Queued, oom: &mut oom::Watch) -> Option<Vec<u8>> {
+    let Queued { mut entry, tail, suspect } = queued;
+    if let What::Exited(death) | What::Stopped(death) = &mut entry.what {
+        death.tail = tail.map(|tail| tail.read()).unwrap_or_default();
+        death.oom = suspect.map_or(Oom::No, |(unit, group)| oom.look(unit, group.as_deref()));
     }
     let mut line = serde_json::to_vec(&entry).ok()?;
     line.push(b'\n');

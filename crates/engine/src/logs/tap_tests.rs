@@ -135,6 +135,7 @@ fn a_listener_is_heard_and_logged() {
     assert_eq!(rig.fact(), heard("more\n"));
     // Nobody answers any more: it is stored when the unit is removed.
     rig.logs.detach(U);
+    assert_eq!(rig.fact(), LogFact::Stored { unit: U });
     rig.settle(1);
     assert_eq!(text(&rig.path("a.log")), "READY\nRESULT 2\nOKREADY\nmore\n");
 }
