@@ -38,8 +38,10 @@ impl Parsed {
             before.wanted.iter().map(|(s, _)| ((s.group.as_str(), s.name.as_str()), s)).collect();
         let mut wanted = wanted(loaded);
         for (spec, _) in &mut wanted {
-            match known.get(&(spec.group.as_str(), spec.name.as_str())) {
-                Some(old) if *old == spec => *spec = Arc::clone(old),
+            match known.get(&(spec.group.as_str(), spec.name.as_str())).map(|old| Arc::clone(old)) {
+                // Where its logs lie is not known of a description that was only read.
+                Some(old) if old == *spec && has_auto(spec) => Arc::make_mut(spec).share(&old),
+                Some(old) if old == *spec => *spec = old,
                 Some(_) | None => {}
             }
         }
@@ -216,6 +218,12 @@ impl Engine {
 fn same(a: &BTreeMap<&str, &Arc<Spec>>, b: &BTreeMap<&str, &Arc<Spec>>) -> bool {
     let alike = |a: &Spec, b: &Spec| a == b || without_auto(a) == without_auto(b);
     a.len() == b.len() && a.iter().zip(b).all(|((m, x), (n, y))| m == n && alike(x, y))
+}
+
+fn has_auto(spec: &Spec) -> bool {
+    let output = &*spec.output;
+    let is_auto = |sink: &supers_core::spec::Sink| matches!(sink.target, Target::Auto { .. });
+    is_auto(&output.stdout) || output.stderr.as_ref().is_some_and(is_auto)
 }
 
 fn without_auto(spec: &Spec) -> Spec {

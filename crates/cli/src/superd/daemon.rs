@@ -280,7 +280,9 @@ fn prepare_and_run(
     let mut done = ancestor::Done { became: become_user(&settings, places)?, ..ancestor::Done::default() };
     let files = raise_limits(&settings, &mut done)?;
     let main_log = main_log(args, &settings, places, &world.cwd, &log_dir)?;
-    if ancestor && !adopted {
+    // A daemon that its keeper brought back says less than one that somebody started.
+    let quiet = adopted && family.starts() > 1;
+    if ancestor && !quiet {
         ancestor::log_start(&main_log, clock::now().wall, &initial, &done);
     }
     let holder = family.holder();
@@ -330,12 +332,12 @@ fn prepare_and_run(
     for notice in &doors.notices {
         main_log.log(Level::Warn, now.wall, notice);
     }
-    if ancestor && !adopted {
+    if ancestor && !quiet {
         ancestor::log_servers(&main_log, now.wall, &settings);
     }
     let (pid_files, written) = write_pid_files(&settings, places, &world.cwd, pid, &main_log);
     // The ancestor says it only then.
-    if (written || !ancestor) && !adopted {
+    if (written || !ancestor) && !quiet {
         main_log.log(Level::Info, now.wall, &format!("supervisord started with pid {pid}"));
     }
     if args.daemon {

@@ -2,7 +2,7 @@
 
 use super::speaks_as_ancestor;
 use crate::supervisord::words;
-use std::io;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -38,7 +38,14 @@ impl Shelf {
         let known = self.held.take(key).filter(|_| path.exists());
         let bound = match known {
             Some(fd) => fd.into(),
-            None => bind(path, mode, owner)?,
+            None => {
+                let stale = path.exists();
+                let bound = bind(path, mode, owner)?;
+                if stale && speaks_as_ancestor() {
+                    let _ = writeln!(io::stderr(), "Unlinking stale socket {}", path.display());
+                }
+                bound
+            }
         };
         self.holder.hold_socket(key, bound.as_fd());
         Ok(Listener::Unix(bound))

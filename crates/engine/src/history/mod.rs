@@ -298,8 +298,12 @@ impl History {
 fn line(queued: Queued, oom: &mut oom::Watch) -> Option<Vec<u8>> {
     let Queued { mut entry, tail, suspect } = queued;
     if let What::Exited(death) | What::Stopped(death) = &mut entry.what {
-        death.tail = tail.map(|tail| tail.read()).unwrap_or_default();
-        death.oom = suspect.map_or(Oom::No, |(unit, group)| oom.look(unit, group.as_deref()));
+        if let Some(tail) = tail {
+            death.tail = tail.read();
+        }
+        if let Some((unit, group)) = suspect {
+            death.oom = oom.look(unit, group.as_deref());
+        }
     }
     let mut line = serde_json::to_vec(&entry).ok()?;
     line.push(b'\n');
