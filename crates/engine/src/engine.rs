@@ -3,16 +3,16 @@
 use crate::bus::Bus;
 use crate::clock;
 use crate::contain::{Contain, Swept};
-use crate::family::{Family, Inheritance, Tidings};
+use crate::family::{Family, Inheritance};
 use crate::groups::{Groups, LastParse, Parsed};
 use crate::handle::{Handle, Identity, Notices};
 use crate::held::Holder;
 use crate::history::{History, Limits};
 use crate::journal::Journal;
 use crate::leave::Leave;
-use crate::logs::mainlog::{Level, MainLog};
+use crate::logs::mainlog::MainLog;
 use crate::logs::{LogFact, Logs, Streams};
-use crate::orders::{After, Ask};
+use crate::orders::Ask;
 use crate::publish::{Board, Extra, publish};
 use crate::shared::SharedSockets;
 use crate::sources::{Fresh, Load, Sources};
@@ -29,7 +29,6 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use supers_config::{Loaded, Settings};
-use supers_core::control::Caller;
 use supers_core::event::Happening;
 use supers_core::exit::Exit;
 use supers_core::fleet::Fleet;
@@ -192,7 +191,7 @@ pub struct Engine {
     pub(crate) log_paths: HashMap<UnitId, Arc<[BString; 2]>>,
     pub(crate) sockets: SharedSockets,
     pub(crate) settings: watch::Sender<Arc<Settings>>,
-    hup: Hup,
+    pub(crate) hup: Hup,
     board: Board,
     pub(crate) notices: Notices,
     sequential_stop: bool,
@@ -512,85 +511,6 @@ impl Engine {
     fn publish(&mut self) -> BTreeSet<UnitId> {
         let extra = Extra { groups: self.groups.shown(), logs: &self.log_paths };
         publish(&self.board, &mut self.fleet, &extra)
-    }
-
-    fn tidings(&mut self) {
-        for t in self.family.take() {
-            match t {
-                Tidings::Ended { run, exit, .. } if self.runs.contains_key(&run) => self.exited(run, exit),
-                Tidings::Ended { run, pid, exit } if self.spawning.contains(&run) => {
-                    self.early.insert(run, (pid, exit));
-                }
-                Tidings::Ended { run, pid, .. } if self.unexecuted.contains_key(&run) => {
-                    if let Some(unit) = self.unexecuted.remove(&run) {
-                        self.died_unexecuted(unit, run, pid);
-                    }
-                    self.let_go(run, pid);
-                }
-                // Of an earlier daemon, or of a start that failed: nobody waits for it.
-                Tidings::Ended { run, pid, .. } if run < self.first_run || self.failed.remove(&run) => {
-                    self.let_go(run, pid);
-                }
-                // The keeper tells what the pidfd told before.
-                Tidings::Ended { .. } => {}
-                Tidings::Signal(signal) => self.signalled(signal),
-                Tidings::Stranger { pid, exit } if self.requested > 0 => {
-                    self.stillborn.insert(pid, exit);
-                }
-                Tidings::Stranger { pid, exit } => {
-                    self.journal.info(self.now, format!("reaped unknown pid {} ({exit})", pid.0));
-                }
-                Tidings::KeeperGone => {
-                    let text = "the keeper is gone: this process takes its place, a new daemon takes over";
-                    self.journal.say(Level::Critical, self.now, text);
-                    self.leave(Leave::Orphaned);
-                }
-            }
-        }
-    }
-
-    /// A signal to the daemon is an order too, of somebody without a name.
-    fn note_signal(&mut self, signal: Signal) {
-        let verb = match signal {
-            Signal::TERM | Signal::INT | Signal::QUIT => "shutdown",
-            Signal::HUP if self.hup == Hup::Restart => "restart of the daemon",
-            Signal::HUP => "reload",
-            Signal::USR2 => "reopen logs",
-            _ => return,
-        };
-        let caller = Caller { who: signal.to_string(), door: "signal".into() };
-        self.history.asked(self.now, &caller, verb, &[], Vec::new());
-    }
-
-    pub(crate) fn signalled(&mut self, signal: Signal) {
-        self.note_signal(signal);
-        match signal {
-            Signal::TERM | Signal::INT | Signal::QUIT => {
-                self.journal.warn(self.now, format!("received {signal} indicating exit request"));
-                self.shut_down();
-            }
-            Signal::HUP if self.fleet.is_stopping() => {
-                self.journal
-                    .warn(self.now, "ignored SIGHUP indicating restart request (shutdown in progress)");
-            }
-            Signal::HUP if self.hup == Hup::Restart => {
-                self.journal.warn(self.now, "received SIGHUP indicating restart request");
-                self.again = true;
-                self.shut_down();
-            }
-            Signal::HUP => {
-                self.journal.warn(self.now, "received SIGHUP indicating reload request");
-                self.sources.read_for(After::Reload { dry_run: false, reply: None });
-            }
-            Signal::USR2 => {
-                self.journal.info(self.now, "received SIGUSR2 indicating log reopen request");
-                self.journal.info(self.now, "supervisord logreopen");
-                self.journal.flush();
-                self.journal.reopen();
-                self.logs.reopen_all();
-            }
-            other => self.journal.info(self.now, format!("received {other}, which means nothing here")),
-        }
     }
 
     /// Binds the sockets that children share. At the start a failure is final (supervisor-contract 4); later it

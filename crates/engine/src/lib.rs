@@ -38,6 +38,7 @@ mod spawner;
 pub mod stdin;
 mod store;
 mod tickets;
+mod tidings;
 mod unexecuted;
 pub mod upgrade;
 mod waiting;

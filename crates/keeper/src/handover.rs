@@ -1,10 +1,10 @@
 //! What a keeper leaves to the program that it becomes: a list of records in a memory file, and the
 //! descriptors that they name, left open. Two become a keeper so: a keeper of another build (an
-//! upgrade), and a daemon whose keeper was killed ([`become_keeper`]).
+//! upgrade), and a daemon whose keeper was killed (`become_keeper`).
 //!
-//! Each record is [`SIZE`] bytes: a tag and four numbers. The first says that this is such a list, the last
+//! Each record is `SIZE` bytes: a tag and four numbers. The first says that this is such a list, the last
 //! holds a checksum. Builds of different age meet here, so tags are pinned, only ever added, and an unknown
-//! one is skipped; a list that such a reader would misunderstand gets another [`MAGIC`].
+//! one is skipped; a list that such a reader would misunderstand gets another `MAGIC`.
 
 use crate::daemon::{Before, Daemon, OWN_PROGRAM, without};
 use crate::runs::{self, Run};
