@@ -180,7 +180,8 @@ fn take_lock(places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
 /// moment after it.
 fn lock_of_the_dead(places: &Places, path: &Path) -> Option<OwnedFd> {
     let pid = fs::read_to_string(places.runtime.join("pid")).ok()?;
-    if Path::new("/proc").join(pid.trim()).exists() {
+    // A zombie is gone as well: only its parent has not looked yet.
+    if matches!(process::zombie_exit(pid.trim().parse().ok()?), Ok(None)) {
         return None;
     }
     let (tx, rx) = std::sync::mpsc::channel();

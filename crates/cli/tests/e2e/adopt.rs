@@ -375,7 +375,7 @@ const DEATHS: [(&str, u32); 11] = [
     ("exit.finished", 4),
     ("commit.begin", 12),
     ("commit.written", 12),
-    ("commit.settled", 4),
+    ("commit.settled", 12),
     ("commit.done", 12),
 ];
 
