@@ -236,13 +236,18 @@ pub(crate) enum Next {
     GiveUp(i32),
 }
 
+/// While programs live that are to be stopped, so many are put up with.
+const LAST_DEATHS: u32 = 20;
+
 impl Patience {
     /// A daemon died, or could not be started (`exit` is then unknown). `stop`: somebody asked for the
     /// end, and no daemon lived long enough to hear it. `living`: there are processes to be kept.
     pub(crate) fn after(&mut self, exit: Exit, now: Mono, stop: bool, living: bool) -> Next {
         let fast = if self.ready { FAST_READY } else { FAST };
         self.fast = if now.since(self.began) < fast { self.fast.saturating_add(1) } else { 0 };
-        if self.fast >= FAST_DEATHS && (stop || !(self.ever_ready || living)) {
+        // Who asks for the end while programs live wants them to be ended, too.
+        let most = if living { LAST_DEATHS } else { FAST_DEATHS };
+        if self.fast >= most && (stop || !(self.ever_ready || living)) {
             return Next::GiveUp(match exit {
                 Exit::Code(code @ 1..) => code.into(),
                 Exit::Code(0) | Exit::Signal { .. } | Exit::Unknown => 1,
