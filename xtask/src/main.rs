@@ -18,6 +18,7 @@ mod fuzz;
 mod mutants;
 mod sanitize;
 mod sh;
+mod signals;
 mod test;
 mod twin;
 
@@ -54,11 +55,11 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words.split_first() {
         Some((&"demo", rest)) => demo::run(rest),
-        Some((&"test", rest)) => test::run(rest),
-        Some((&"twin", rest)) => twin::run(rest),
+        Some((&"test", rest)) => signals::as_usual().and_then(|()| test::run(rest)),
+        Some((&"twin", rest)) => signals::as_usual().and_then(|()| twin::run(rest)),
         Some((&"check", rest)) => check::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
-        Some((&"chaos", rest)) => chaos::run(rest),
+        Some((&"chaos", rest)) => signals::as_usual().and_then(|()| chaos::run(rest)),
         Some((&"dist", rest)) => dist::run(rest),
         Some((&"fuzz", rest)) => fuzz::run(rest),
         Some((&"mutants", rest)) => mutants::run(rest),
