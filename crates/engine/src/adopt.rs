@@ -15,9 +15,10 @@ use crate::logs::Streams;
 use crate::logs::mainlog::Level;
 use crate::recognise::writers;
 use crate::spawner::{Request, Work};
-use crate::store::{CONNECTIONS, Estate, Leaving, SavedRun, SavedUnit, identity};
+use crate::store::{CONNECTIONS, Estate, Leaving, SavedRun, SavedUnit};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use supers_config::Loaded;
@@ -44,12 +45,19 @@ const ROLLED_BACK: &str =
 /// A description and where it stands.
 type Described = (Arc<Spec>, Arc<Origin>);
 
+/// A process that goes on.
+pub(crate) struct Found {
+    pub pid: Pid,
+    /// It is neither ours nor the keeper's child.
+    pub foreign: bool,
+    /// By what it was known again, if it was.
+    pub pidfd: Option<OwnedFd>,
+}
+
 /// Where a run of the records is now.
 enum Whereabouts {
-    /// A child of the keeper, living or a zombie.
-    Ours(Pid),
-    /// Somebody else's child.
-    Foreign(Pid),
+    /// It lives, or is a zombie.
+    There(Found),
     /// It ended, and nobody can say how.
     Gone(Pid),
     /// It never began.
@@ -156,8 +164,7 @@ impl Engine {
     ) -> bool {
         let run = RunId(saved.run);
         match whereabouts(saved, same_keeper, left) {
-            Whereabouts::Ours(pid) => self.adopt_run(unit, saved, pid, false, left),
-            Whereabouts::Foreign(pid) => self.adopt_run(unit, saved, pid, true, left),
+            Whereabouts::There(found) => self.adopt_run(unit, saved, found, left),
             Whereabouts::Gone(pid) => {
                 // All of it is told to the fleet when it goes on.
                 self.lost.push((unit, run, pid, saved.exit.unwrap_or(Exit::Unknown)));
@@ -165,7 +172,8 @@ impl Engine {
             }
             Whereabouts::Unborn => {
                 if let Some(pid) = self.born_unheard_of(unit, saved, writers) {
-                    return self.adopt_run(unit, saved, pid, true, left);
+                    let found = Found { pid, foreign: true, pidfd: None };
+                    return self.adopt_run(unit, saved, found, left);
                 }
                 self.unborn.push((unit, run, saved.exe));
                 false
@@ -185,13 +193,12 @@ impl Engine {
         &mut self,
         unit: UnitId,
         saved: &SavedRun,
-        pid: Pid,
-        foreign: bool,
+        Found { pid, foreign, pidfd }: Found,
         left: &mut Inheritance,
     ) -> bool {
         let run = RunId(saved.run);
         let Some(spec) = self.fleet.get(unit).map(|slot| slot.spec.clone()) else { return false };
-        let pidfd = match reap::pidfd_open(pid) {
+        let pidfd = match pidfd.map_or_else(|| reap::pidfd_open(pid), Ok) {
             Ok(pidfd) => pidfd,
             Err(_) => {
                 self.lost.push((unit, run, pid, Exit::Unknown));
@@ -208,7 +215,10 @@ impl Engine {
         self.sockets.inherit_from(&spec, &pidfd);
         let stdin = left.held.take(Key::run(run.0));
         let fifos = Streams::names(&spec.full_name()).map(|name| left.held.take(Key::fifo(name.as_bytes())));
-        let identity = if saved.identity == 0 { identity(pid) } else { saved.identity };
+        let identity = match saved.identity {
+            0 => reap::identity(&pidfd, pid).unwrap_or(0),
+            known => known,
+        };
         let exe = saved.exe;
         if saved.foreign != foreign || saved.identity == 0 {
             self.store.touch(unit);
@@ -356,14 +366,24 @@ impl Engine {
 
 fn whereabouts(saved: &SavedRun, same_keeper: bool, left: &mut Inheritance) -> Whereabouts {
     if let Some(pid) = left.living.remove(&RunId(saved.run)) {
-        return Whereabouts::Ours(pid);
+        return Whereabouts::There(Found { pid, foreign: false, pidfd: None });
     }
     let pid = Pid(saved.pid);
     match saved.pid {
         0 => Whereabouts::Unborn,
         // It ended, and we said that we know: that was not written down any more.
         _ if same_keeper && !saved.foreign => Whereabouts::Gone(pid),
-        _ if saved.identity != 0 && identity(pid) == saved.identity => Whereabouts::Foreign(pid),
-        _ => Whereabouts::Gone(pid),
+        _ => match foreign(saved) {
+            Some(pidfd) => Whereabouts::There(Found { pid, foreign: true, pidfd: Some(pidfd) }),
+            None => Whereabouts::Gone(pid),
+        },
     }
+}
+
+/// The process itself, and not another that has its number now.
+fn foreign(saved: &SavedRun) -> Option<OwnedFd> {
+    let pid = Pid(saved.pid);
+    let pidfd = reap::pidfd_open(pid).ok()?;
+    let same = saved.identity != 0 && reap::identity(&pidfd, pid).ok()? == saved.identity;
+    same.then_some(pidfd)
 }

@@ -373,6 +373,7 @@ impl Engine {
     /// Starts what is to be started, says `ready`, and goes on until the shutdown is complete.
     pub async fn run(mut self, ready: impl FnOnce()) -> Ended {
         self.now = clock::now();
+        self.family.be_missed_early();
         if let Err(text) = self.bind_sockets() {
             if !self.adopted {
                 return Ended::Refused(text);

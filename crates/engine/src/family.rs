@@ -16,7 +16,7 @@ use std::time::Duration;
 use supers_core::exit::Exit;
 use supers_core::ids::{Pid, RunId};
 use supers_core::signal::Signal;
-use supers_os::keeper_proto::{self, Key, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::{self, Heard, Key, ToDaemon, ToKeeper};
 use supers_os::poll::{self, Epoll, Event, Interest};
 use supers_os::signals::{self, SignalFd};
 use supers_os::spawn::Method;
@@ -81,8 +81,12 @@ struct Keeper {
     starts: u32,
     pid: i32,
     rolled_back: bool,
+    /// It tells of many things at once.
+    piles: bool,
     /// Messages that found the socket full, in order. Bounded by the number of living runs.
     unsent: VecDeque<ToKeeper>,
+    /// See [`Family::be_missed_early`].
+    high: Option<OwnedFd>,
 }
 
 /// Says the exit code to the keeper at the very end.
@@ -129,9 +133,9 @@ impl Family {
     /// There is no keeper, or it speaks another version.
     pub fn under_keeper() -> io::Result<Family> {
         let socket = keeper_proto::inherited_socket()?;
-        let keeper_proto::Hello { starts, keeper_pid: pid, rolled_back, .. } =
+        let keeper_proto::Hello { starts, keeper_pid: pid, rolled_back, piles } =
             keeper_proto::wait_hello(socket.as_fd())?;
-        let keeper = Keeper { socket, starts, pid, rolled_back, unsent: VecDeque::new() };
+        let keeper = Keeper { socket, starts, pid, rolled_back, piles, unsent: VecDeque::new(), high: None };
         Family::new(Some(keeper))
     }
 
@@ -287,19 +291,29 @@ impl Family {
         let mut found = Inheritance::default();
         let Some(keeper) = &self.keeper else { return Ok(found) };
         let socket = keeper.socket.as_fd();
-        keeper_proto::send(socket, &ToKeeper::List)?;
-        keeper_proto::send(socket, &ToKeeper::Fetch)?;
+        if keeper.piles {
+            keeper_proto::send(socket, &ToKeeper::Inherit)?;
+        } else {
+            keeper_proto::send(socket, &ToKeeper::List)?;
+            keeper_proto::send(socket, &ToKeeper::Fetch)?;
+        }
         let until = clock::now().mono + ANSWER_WAIT;
         let (mut listed, mut fetched) = (false, false);
         while !(listed && fetched) {
-            match keeper_proto::recv_fd(socket) {
-                Ok(Some((ToDaemon::Living { pid, run }, _))) => {
+            match keeper_proto::recv_any(socket) {
+                Ok(Some(Heard::Living(all))) => {
+                    found.living.extend(all.into_iter().map(|(pid, run)| (RunId(run), Pid(pid))));
+                }
+                Ok(Some(Heard::Held(all))) => {
+                    all.into_iter().for_each(|(key, fd)| found.held.put(Key(key), fd));
+                }
+                Ok(Some(Heard::Word(ToDaemon::Living { pid, run }, _))) => {
                     found.living.insert(RunId(run), Pid(pid));
                 }
-                Ok(Some((ToDaemon::Held { key }, Some(fd)))) => found.held.put(Key(key), fd),
-                Ok(Some((ToDaemon::LivingEnd, _))) => listed = true,
-                Ok(Some((ToDaemon::HeldEnd, _))) => fetched = true,
-                Ok(Some((other, _))) => self.early.extend(translate(other)),
+                Ok(Some(Heard::Word(ToDaemon::Held { key }, Some(fd)))) => found.held.put(Key(key), fd),
+                Ok(Some(Heard::Word(ToDaemon::LivingEnd, _))) => listed = true,
+                Ok(Some(Heard::Word(ToDaemon::HeldEnd, _))) => fetched = true,
+                Ok(Some(Heard::Word(other, _))) => self.early.extend(translate(other)),
                 Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let left = until.since(clock::now().mono);
@@ -311,6 +325,15 @@ impl Family {
             }
         }
         Ok(found)
+    }
+
+    /// Gives our end of the keeper's socket a second, high number. A process that is killed lets its descriptors
+    /// go from the highest to the lowest (which nobody promises, and kernels since 4.4 do); with thousands of
+    /// them that takes milliseconds, and the keeper starts the next daemon when this one is let go.
+    pub(crate) fn be_missed_early(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.high = process::copy_high(keeper.socket.as_fd()).ok();
+        }
     }
 
     fn send(&mut self, message: ToKeeper) -> io::Result<()> {

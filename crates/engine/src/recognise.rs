@@ -4,10 +4,11 @@
 //! Less is known of them than records tell: they count as running, from now on. Without this a unit would run
 //! twice, or would have to be ended first.
 
+use crate::adopt::Found;
 use crate::engine::Engine;
 use crate::family::Inheritance;
 use crate::logs::Streams;
-use crate::store::{SavedRun, identity};
+use crate::store::SavedRun;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -41,12 +42,13 @@ impl Engine {
                 run: run.0,
                 exe,
                 pid: pid_number,
-                identity: identity(pid),
+                identity: 0,
                 foreign: child.is_none(),
                 exit: None,
                 due: None,
             };
-            count += usize::from(self.adopt_run(unit, &saved, pid, child.is_none(), left));
+            let found = Found { pid, foreign: child.is_none(), pidfd: None };
+            count += usize::from(self.adopt_run(unit, &saved, found, left));
         }
         if count > 0 {
             let text = format!(

@@ -11,7 +11,6 @@ use crate::failpoint::hit;
 use crate::held::Holder;
 use crate::line::Line;
 use crate::logs::{Logs, Streams};
-use crate::store;
 use crate::unexecuted;
 use bstr::BString;
 use std::ffi::CString;
@@ -23,7 +22,7 @@ use supers_core::proc::Exe;
 use supers_core::spec::{Command, Context, Limit, Resource, Spec};
 use supers_os::keeper_proto::Key;
 use supers_os::spawn::{Child, Creds, Method, Plan, Report, Session, resolve, spawn};
-use supers_os::users;
+use supers_os::{reap, users};
 use tokio::sync::mpsc;
 
 /// A wish to start one process.
@@ -68,7 +67,7 @@ pub(crate) struct Started {
     pub streams: Arc<Streams>,
     /// The writing end of its standard input.
     pub stdin: Option<OwnedFd>,
-    /// See [`crate::store::identity`].
+    /// See [`reap::identity`].
     pub identity: u64,
 }
 
@@ -201,7 +200,7 @@ impl Prepared {
         match spawn(&self.plan, method) {
             Ok(child) => {
                 hit("spawn.cloned");
-                let identity = store::identity(child.pid);
+                let identity = reap::identity(&child.pidfd, child.pid).unwrap_or(0);
                 Ok(Started { child, streams: self.streams, stdin: self.stdin_keep, identity })
             }
             Err(error) => {

@@ -51,21 +51,12 @@ pub(crate) enum Said {
 }
 
 impl Daemon {
-    /// Sends one message.
-    pub(crate) fn say(
-        &mut self,
-        epoll: &Epoll,
-        message: &ToDaemon,
-        passenger: Option<BorrowedFd<'_>>,
-    ) -> Said {
+    /// Sends one message; `send` does it.
+    pub(crate) fn say(&mut self, epoll: &Epoll, send: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> Said {
         if self.full {
             return Said::No;
         }
-        let sent = match passenger {
-            Some(passenger) => keeper_proto::tell_daemon_fd(self.socket.as_fd(), message, passenger),
-            None => keeper_proto::tell_daemon(self.socket.as_fd(), message),
-        };
-        match sent {
+        match send(self.socket.as_fd()) {
             Ok(()) => Said::Yes,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 self.full = true;
@@ -175,7 +166,7 @@ impl Launcher {
         let (ours, theirs) = socket::pair()?;
         pipe::set_nonblocking(&ours)?;
         let (starts, rolled_back) = (self.starts, self.rolled_back);
-        let hello = ToDaemon::Hello { starts, keeper_pid: process::pid(), rolled_back };
+        let hello = ToDaemon::Hello { starts, keeper_pid: process::pid(), rolled_back, piles: true };
         keeper_proto::tell_daemon(ours.as_fd(), &hello)?;
         Ok((ours, theirs))
     }
@@ -265,6 +256,11 @@ impl Patience {
         (self.ever_ready, self.ready) = (true, true);
     }
 
+    /// The death of a daemon that was ready, now, would cost no pause.
+    pub(crate) fn is_calm(&self, now: Mono) -> bool {
+        self.ready && (now.since(self.began) >= FAST_READY || self.fast + 1 < FREE_READY)
+    }
+
     /// It cannot run, it seems: so many deaths in a row.
     pub(crate) fn is_tried(&self) -> Option<u32> {
         (self.fast >= FAST_DEATHS && !self.pause().is_zero()).then_some(self.fast)
@@ -326,17 +322,20 @@ mod tests {
     #[test]
     fn who_kills_ready_daemons_waits_for_none() {
         let mut patience = Patience::default();
-        let (mut now, mut pauses) = (Mono(SECOND), Vec::new());
+        let (mut now, mut pauses, mut calm) = (Mono(SECOND), Vec::new(), 0);
         for _ in 0..12 {
             patience.begin(now);
+            assert!(!patience.is_calm(now), "not ready yet");
             patience.is_ready();
             now = now + Duration::from_millis(50);
+            calm += u32::from(patience.is_calm(now));
             if let Next::At(at) = patience.after(CRASH, now, false, true) {
                 pauses.push((at.0 - now.0) / 1_000_000);
             }
         }
-        assert_eq!(pauses, [0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200, 400]);
+        assert_eq!((pauses.as_slice(), calm), ([0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200, 400].as_slice(), 9));
         now = now + FAST_READY;
+        assert!(patience.is_calm(now));
         assert_eq!(patience.after(CRASH, now, false, true), Next::At(now));
     }
 

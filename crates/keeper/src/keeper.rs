@@ -71,6 +71,12 @@ pub struct Keeper {
     pub(crate) untold: bool,
     /// The daemon asked what is held, and has heard of all below this key.
     pub(crate) fetching: Option<u64>,
+    /// It hears of many at once.
+    pub(crate) piles: bool,
+    /// The daemon has closed its end of the socket.
+    pub(crate) hung_up: bool,
+    /// A daemon that has been replaced, and is not reaped yet; true when that was arranged.
+    departed: Option<(Pid, bool)>,
     /// Until then no passenger finds room.
     pub(crate) crowded: Option<Mono>,
     /// The code that the daemon named for the end.
@@ -133,6 +139,9 @@ impl Keeper {
             listing: old.listing,
             untold: takes_over,
             fetching: old.fetching,
+            piles: false,
+            hung_up: false,
+            departed: None,
             crowded: None,
             last: old.last,
             again: old.again,
@@ -196,7 +205,11 @@ impl Keeper {
                 _ => {}
             }
         }
-        if ended { self.bury_daemon() } else { None }
+        match std::mem::take(&mut self.hung_up) {
+            _ if ended => self.bury_daemon(),
+            true => self.replace_early(),
+            false => None,
+        }
     }
 
     fn time_left(&self) -> Option<Duration> {
@@ -205,7 +218,8 @@ impl Keeper {
     }
 
     fn do_what_is_due(&mut self) -> Option<i32> {
-        if std::mem::take(&mut self.succeed) {
+        // The next program would not know who that was.
+        if self.departed.is_none() && std::mem::take(&mut self.succeed) {
             self.become_the_new_program();
         }
         // An idle keeper asks for no time.
@@ -228,6 +242,7 @@ impl Keeper {
         self.runs.forget_told();
         (self.listing, self.nudge, self.untold) = (false, false, false);
         (self.fetching, self.crowded) = (None, None);
+        (self.piles, self.hung_up) = (false, false);
         match self.launcher.start(now) {
             Some(daemon) => {
                 self.watch(daemon);
@@ -246,6 +261,40 @@ impl Keeper {
             complain(format_args!("cannot watch superd: {e}"));
         }
         self.daemon = Some(daemon);
+    }
+
+    /// The daemon's end of the socket is closed. When that is because it dies, or because another takes its place,
+    /// the next one need not wait until the kernel has cleared everything of it away, which takes milliseconds with
+    /// thousands of descriptors: none of its code runs any more.
+    fn replace_early(&mut self) -> Option<i32> {
+        let pid = self.daemon.as_ref()?.child.pid;
+        let arranged = self.upgrade.is_some();
+        let sudden = !arranged && self.launcher.patience.is_calm(now());
+        let leaves_alone = self.last.is_none() && !self.again && self.launcher.trial.is_none();
+        if !leaves_alone || !(arranged || sudden) || self.departed.is_some() || !process::is_exiting(pid.0) {
+            return None;
+        }
+        self.daemon = None;
+        self.departed = Some((pid, arranged));
+        self.sweep_at.get_or_insert_with(|| now() + SWEEP);
+        match self.upgrade.take() {
+            Some(binary) => self.try_out(binary),
+            None => self.start_again(Exit::Unknown),
+        }
+    }
+
+    /// Reaps a daemon that has been replaced already.
+    fn reap_departed(&mut self) {
+        let Some((pid, arranged)) = self.departed else { return };
+        let exit = match reap::reap(pid) {
+            Ok(Some(exit)) => exit,
+            Ok(None) => return,
+            Err(_) => Exit::Unknown,
+        };
+        self.departed = None;
+        if !(arranged && exit == Exit::Code(0)) {
+            complain(format_args!("superd (pid {}) ended unexpectedly: {exit}", pid.0));
+        }
     }
 
     /// The daemon ended: on purpose, or not.
@@ -328,6 +377,10 @@ impl Keeper {
         if self.is_daemon(pid) {
             return true;
         }
+        if self.is_departed(pid) {
+            self.reap_departed();
+            return false;
+        }
         if !self.look_at(pid) {
             self.nudge = true;
         }
@@ -336,6 +389,10 @@ impl Keeper {
 
     fn is_daemon(&self, pid: Pid) -> bool {
         self.daemon.as_ref().is_some_and(|daemon| daemon.child.pid == pid)
+    }
+
+    fn is_departed(&self, pid: Pid) -> bool {
+        self.departed.is_some_and(|(departed, _)| departed == pid)
     }
 
     /// Looks whether a child ended. True when that is something to tell the daemon.
@@ -378,10 +435,11 @@ impl Keeper {
                 self.mark_ended(run.pid);
             }
         }
+        self.reap_departed();
         // Taken out for the walk, in which the keeper does other things.
         let mut children = std::mem::replace(&mut self.children, Children::none());
         children.each(|pid| {
-            if !self.is_daemon(pid) && !self.runs.knows(pid) {
+            if !self.is_daemon(pid) && !self.is_departed(pid) && !self.runs.knows(pid) {
                 self.look_at(pid);
             }
         });

@@ -6,9 +6,9 @@ use crate::runs::{self, Run};
 use crate::words::complain;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use supers_os::keeper_proto::{self, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::{self, MANY, Pile, ToDaemon, ToKeeper, tell_daemon, tell_daemon_fd};
 use supers_os::poll::Interest;
 use supers_os::{Exit, Pid, process, reap};
 
@@ -25,6 +25,7 @@ impl Keeper {
                 Ok(None) | Err(_) => {
                     // Its end is closed: no more words, but it may live on for a while. The pidfd tells.
                     let _ = self.epoll.remove(daemon.socket.as_fd());
+                    self.hung_up = true;
                     return;
                 }
             }
@@ -46,6 +47,10 @@ impl Keeper {
             ToKeeper::Store { key } => self.store_put(key, passenger),
             ToKeeper::Forget { key } => self.store.drop(key),
             ToKeeper::Fetch => self.fetching = Some(0),
+            ToKeeper::Inherit => {
+                self.runs.unlist();
+                (self.listing, self.fetching, self.piles) = (true, Some(0), true);
+            }
             ToKeeper::Upgrade => match passenger {
                 Some(binary) => self.upgrade = Some(binary),
                 None => {
@@ -123,17 +128,8 @@ impl Keeper {
             self.waiting.said(signal);
         }
         while self.listing {
-            let next = self.runs.find(|run| run.unlisted);
-            let message = match next {
-                Some(Run { pid, run, .. }) => ToDaemon::Living { pid: pid.0, run },
-                None => ToDaemon::LivingEnd,
-            };
-            if !self.say(&message) {
+            if !self.list_some() {
                 return;
-            }
-            match next.and_then(|run| self.runs.get(run.pid)) {
-                Some(run) => run.unlisted = false,
-                None => (self.listing, self.untold) = (false, true),
             }
         }
         while self.untold {
@@ -156,16 +152,50 @@ impl Keeper {
         self.speak_of_held();
     }
 
+    /// Tells of processes, or that these were all. False when that has to wait.
+    fn list_some(&mut self) -> bool {
+        let mut pile = Pile::living();
+        let most = if self.piles { MANY } else { 1 };
+        for run in self.runs.all().iter().filter(|run| run.unlisted).take(most) {
+            pile.add(run.pid.0, run.run);
+        }
+        let said = match self.runs.find(|run| run.unlisted) {
+            Some(_) if self.piles => self.send(|socket| pile.tell(socket, &[])),
+            Some(Run { pid, run, .. }) => self.say(&ToDaemon::Living { pid: pid.0, run }),
+            None => self.say(&ToDaemon::LivingEnd),
+        };
+        if said {
+            self.runs.list(pile.count());
+            if pile.count() == 0 {
+                (self.listing, self.untold) = (false, true);
+            }
+        }
+        said
+    }
+
     fn speak_of_held(&mut self) {
         while let (Some(from), None, Some(daemon)) = (self.fetching, self.crowded, &mut self.daemon) {
-            let (message, next, passenger) = match self.store.from(from) {
-                Some(held) => {
+            let all = self.store.since(from);
+            let (said, next) = match all {
+                [] => (daemon.say(&self.epoll, |s| tell_daemon(s, &ToDaemon::HeldEnd)), None),
+                [held, ..] if !self.piles => {
                     let message = ToDaemon::Held { key: held.key };
-                    (message, Some(held.key.saturating_add(1)), Some(held.fd.as_fd()))
+                    let said = daemon.say(&self.epoll, |s| tell_daemon_fd(s, &message, held.fd.as_fd()));
+                    (said, Some(held.key.saturating_add(1)))
                 }
-                None => (ToDaemon::HeldEnd, None, None),
+                [first, ..] => {
+                    let mut pile = Pile::held();
+                    let mut passengers = [first.fd.as_fd(); MANY];
+                    let mut last = first.key;
+                    for (held, place) in all.iter().zip(&mut passengers) {
+                        pile.add(0, held.key);
+                        (*place, last) = (held.fd.as_fd(), held.key);
+                    }
+                    let passengers = passengers.get(..pile.count()).unwrap_or_default();
+                    (daemon.say(&self.epoll, |s| pile.tell(s, passengers)), Some(last.saturating_add(1)))
+                }
             };
-            match daemon.say(&self.epoll, &message, passenger) {
+            match said {
                 Said::Yes => self.fetching = next,
                 Said::No => return,
                 Said::Crowded => self.crowded = Some(now() + CROWDED),
@@ -175,8 +205,12 @@ impl Keeper {
 
     /// Sends one message. False when it has to wait.
     pub(crate) fn say(&mut self, message: &ToDaemon) -> bool {
+        self.send(|socket| tell_daemon(socket, message))
+    }
+
+    fn send(&mut self, send: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> bool {
         let Some(daemon) = &mut self.daemon else { return false };
-        daemon.say(&self.epoll, message, None) == Said::Yes
+        daemon.say(&self.epoll, send) == Said::Yes
     }
 
     pub(crate) fn socket_has_room(&mut self) {

@@ -107,6 +107,12 @@ impl Runs {
         self.list.iter_mut().for_each(|run| run.unlisted = true);
     }
 
+    /// The daemon has heard of so many more.
+    pub(crate) fn list(&mut self, count: usize) {
+        let unlisted = self.list.iter_mut().filter(|run| run.unlisted);
+        unlisted.take(count).for_each(|run| run.unlisted = false);
+    }
+
     /// The first for which this is so.
     pub(crate) fn find(&self, is: impl Fn(&Run) -> bool) -> Option<Run> {
         self.list.iter().copied().find(is)

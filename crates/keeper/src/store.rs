@@ -75,9 +75,9 @@ impl Store {
         self.drop(Key::run(run).0);
     }
 
-    /// The first with this key or a higher one. Walking by it survives changes on the way.
-    pub(crate) fn from(&self, key: u64) -> Option<&Held> {
-        self.list.get(self.list.partition_point(|held| held.key < key))
+    /// Those with this key or a higher one, in order. Walking by keys survives changes on the way.
+    pub(crate) fn since(&self, key: u64) -> &[Held] {
+        self.list.get(self.list.partition_point(|held| held.key < key)..).unwrap_or_default()
     }
 }
 
@@ -98,9 +98,9 @@ mod tests {
         assert!(store.put(3, Some(fd())), "the same place");
         assert_eq!(store.refused, 1);
         assert!(!store.put(u64::MAX, Some(fd())), "no key");
-        assert_eq!(store.from(4).map(|h| h.key), Some(7));
+        assert_eq!(store.since(4).first().map(|h| h.key), Some(7));
         store.drop(7);
-        assert!(store.from(4).is_none());
+        assert!(store.since(4).is_empty());
         assert!(store.put(Key::run(9).0, Some(fd())));
         store.drop_run(9);
         assert!(!store.put(3, None), "nothing rode along");

@@ -188,12 +188,10 @@ impl Group {
             fs::read_to_string(self.folder.join(name)).ok()?.trim_end().parse().ok()
         };
         let cpu = || value_of(&fs::read_to_string(self.folder.join("cpu.stat")).ok()?, "usage_usec");
+        let tasks = || number("pids.current").or_else(|| count_tasks(&self.folder, self.kind, DEPTH));
         match self.kind {
-            Kind::V2 => {
-                Usage { cpu_usec: cpu(), memory: number("memory.current"), tasks: number("pids.current") }
-            }
-            Kind::V1Pids => Usage { tasks: number("pids.current"), ..Usage::default() },
-            Kind::V1Freezer => Usage::default(),
+            Kind::V2 => Usage { cpu_usec: cpu(), memory: number("memory.current"), tasks: tasks() },
+            Kind::V1Pids | Kind::V1Freezer => Usage { tasks: tasks(), ..Usage::default() },
         }
     }
 
@@ -204,6 +202,19 @@ impl Group {
     pub fn remove(&self) -> io::Result<Removed> {
         remove_folder(&self.folder, DEPTH)
     }
+}
+
+/// Processes and threads in a group and below it, where no controller counts them; `None` when it is not there.
+fn count_tasks(folder: &Path, kind: Kind, depth: usize) -> Option<u64> {
+    let list = match kind {
+        Kind::V2 => "cgroup.threads",
+        Kind::V1Freezer | Kind::V1Pids => "tasks",
+    };
+    let own = fs::read_to_string(folder.join(list)).ok()?.lines().count() as u64;
+    let Some(depth) = depth.checked_sub(1) else { return Some(own) };
+    // A group below that went meanwhile has none.
+    let below = subfolders(folder).iter().filter_map(|child| count_tasks(child, kind, depth)).sum::<u64>();
+    Some(own + below)
 }
 
 /// The value behind a word at the beginning of a line.
@@ -309,6 +320,14 @@ mod tests {
         assert_eq!(v2.usage(), Usage::default());
         fs::write(dir.path().join("cpu.stat"), "usage_usec 1234567\nuser_usec 1\nsystem_usec 2\n").unwrap();
         assert_eq!(v2.usage(), Usage { cpu_usec: Some(1_234_567), memory: None, tasks: None });
+        // Without the controller they are counted, here and below.
+        fs::create_dir(dir.path().join("below")).unwrap();
+        fs::write(dir.path().join("cgroup.threads"), "71\n72\n").unwrap();
+        fs::write(dir.path().join("below/cgroup.threads"), "73\n").unwrap();
+        fs::write(dir.path().join("tasks"), "71\n").unwrap();
+        assert_eq!(v2.usage().tasks, Some(3));
+        let freezer = Group { kind: Kind::V1Freezer, ..v2.clone() };
+        assert_eq!(freezer.usage(), Usage { tasks: Some(1), ..Usage::default() });
         fs::write(dir.path().join("memory.current"), "52428800\n").unwrap();
         fs::write(dir.path().join("pids.current"), "17\n").unwrap();
         let all = Usage { cpu_usec: Some(1_234_567), memory: Some(52_428_800), tasks: Some(17) };

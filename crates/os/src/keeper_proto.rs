@@ -1,14 +1,18 @@
 //! The words between a daemon and its keeper.
 //!
-//! One seqpacket socket pair; every message is [`SIZE`] bytes: version, kind, and four numbers. A
-//! daemon and a keeper of different builds may meet (after an upgrade), so numbers are pinned, kinds are
-//! only ever added, and an unknown kind is skipped.
+//! One seqpacket socket pair; every message is [`SIZE`] bytes: version, kind, and four numbers. (Where many
+//! things are told at once it is longer: [`Pile`].) A daemon and a keeper of different builds may meet (after an
+//! upgrade), so numbers are pinned, kinds are only ever added, and an unknown kind is skipped.
 //!
 //! The keeper also holds descriptors for the daemon, each under a [`Key`]: kinds 32 and up. Such a message
 //! carries one passenger (SCM_RIGHTS, see [`crate::socket`]). A passenger that nobody wants is closed.
 //!
 //! The daemon's end is shared by its children until they execute: a child's first act is to send
 //! [`ToKeeper::Born`] there, so the keeper always reads a birth before it can see that death.
+
+mod many;
+
+pub use many::{Heard, MANY, Pile, recv_any};
 
 use crate::errno::retry;
 use crate::{poll, process, socket};
@@ -41,6 +45,8 @@ pub enum ToDaemon {
         keeper_pid: i32,
         /// An upgrade was tried, its daemon was not ready in time, and this is the old program again.
         rolled_back: bool,
+        /// The keeper understands [`ToKeeper::Inherit`].
+        piles: bool,
     },
     /// A signal was sent to the keeper, and means the daemon.
     Signal {
@@ -95,6 +101,8 @@ pub struct Hello {
     pub keeper_pid: i32,
     /// As in [`ToDaemon::Hello`].
     pub rolled_back: bool,
+    /// As in [`ToDaemon::Hello`].
+    pub piles: bool,
 }
 
 /// Said by the daemon, or by a child of it that is about to execute.
@@ -146,6 +154,8 @@ pub enum ToKeeper {
     },
     /// What is held? Answered by [`ToDaemon::Held`] as often as needed, then [`ToDaemon::HeldEnd`].
     Fetch,
+    /// [`ToKeeper::List`] and [`ToKeeper::Fetch`] in one, answered by piles ([`Heard`]) and the same two ends.
+    Inherit,
     /// The passenger is a program. The daemon is about to end on purpose, and the next one is to be that
     /// program; once it is ready, the keeper becomes that program too.
     Upgrade,
@@ -284,8 +294,8 @@ impl ToDaemon {
     /// The message as bytes.
     pub fn encode(self) -> [u8; SIZE] {
         let (kind, a, b, c, d) = match self {
-            ToDaemon::Hello { starts, keeper_pid, rolled_back } => {
-                (1, keeper_pid, u64::from(starts), i32::from(rolled_back), 0)
+            ToDaemon::Hello { starts, keeper_pid, rolled_back, piles } => {
+                (1, keeper_pid, u64::from(starts), i32::from(rolled_back), i32::from(piles))
             }
             ToDaemon::Signal { signal, sender } => (2, sender, 0, signal.number(), 0),
             ToDaemon::Exit { pid, run, exit } => {
@@ -309,7 +319,12 @@ impl ToDaemon {
     pub fn decode(bytes: &[u8; SIZE]) -> Option<ToDaemon> {
         let Wire { kind, a, b, c, d } = Wire::unpack(bytes);
         Some(match kind {
-            1 => ToDaemon::Hello { starts: u32::try_from(b).ok()?, keeper_pid: a, rolled_back: c & 1 != 0 },
+            1 => ToDaemon::Hello {
+                starts: u32::try_from(b).ok()?,
+                keeper_pid: a,
+                rolled_back: c & 1 != 0,
+                piles: d & 1 != 0,
+            },
             2 => ToDaemon::Signal { signal: Signal::from_number(c.into())?, sender: a },
             3 => ToDaemon::Exit { pid: a, run: b, exit: unpack_exit(c, d) },
             4 => ToDaemon::Nudge,
@@ -338,6 +353,7 @@ impl ToKeeper {
             ToKeeper::Forget { key } => (33, 0, key),
             ToKeeper::Fetch => (34, 0, 0),
             ToKeeper::Upgrade => (35, 0, 0),
+            ToKeeper::Inherit => (36, 0, 0),
         };
         Wire { kind, a, b, ..Wire::default() }.pack()
     }
@@ -357,6 +373,7 @@ impl ToKeeper {
             33 => ToKeeper::Forget { key: b },
             34 => ToKeeper::Fetch,
             35 => ToKeeper::Upgrade,
+            36 => ToKeeper::Inherit,
             _ => return None,
         })
     }
@@ -388,8 +405,10 @@ pub fn wait_hello(fd: BorrowedFd<'_>) -> io::Result<Hello> {
     let n = socket::recv(fd, &mut bytes)?;
     let version = u16::from_ne_bytes([bytes[0], bytes[1]]);
     match ToDaemon::decode(&bytes) {
-        Some(ToDaemon::Hello { starts, keeper_pid, rolled_back }) if n == SIZE && version == VERSION => {
-            Ok(Hello { starts, keeper_pid, rolled_back })
+        Some(ToDaemon::Hello { starts, keeper_pid, rolled_back, piles })
+            if n == SIZE && version == VERSION =>
+        {
+            Ok(Hello { starts, keeper_pid, rolled_back, piles })
         }
         _ => Err(io::Error::other(format!("the keeper speaks version {version}, this program {VERSION}"))),
     }
@@ -495,8 +514,8 @@ mod tests {
     #[test]
     fn every_message_comes_back_as_it_was() {
         let mut said = vec![
-            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: false },
-            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: true },
+            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: false, piles: true },
+            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: true, piles: false },
             ToDaemon::Held { key: Key::run(9).0 },
             ToDaemon::HeldEnd,
             ToDaemon::Signal { signal: Signal::HUP, sender: 5 },
@@ -522,6 +541,7 @@ mod tests {
             ToKeeper::Forget { key: Key::RECORDS.0 },
             ToKeeper::Fetch,
             ToKeeper::Upgrade,
+            ToKeeper::Inherit,
         ];
         for m in heard {
             assert_eq!(ToKeeper::decode(&m.encode()), Some(m));
@@ -590,10 +610,10 @@ mod tests {
     #[test]
     fn hello_is_the_first_word() {
         let (a, b) = socket::pair().unwrap();
-        let hello = ToDaemon::Hello { starts: 2, keeper_pid: 10, rolled_back: true };
+        let hello = ToDaemon::Hello { starts: 2, keeper_pid: 10, rolled_back: true, piles: true };
         tell_daemon(a.as_fd(), &hello).unwrap();
         let heard = wait_hello(b.as_fd()).unwrap();
-        assert_eq!(heard, Hello { starts: 2, keeper_pid: 10, rolled_back: true });
+        assert_eq!(heard, Hello { starts: 2, keeper_pid: 10, rolled_back: true, piles: true });
         tell_daemon(a.as_fd(), &ToDaemon::Nudge).unwrap();
         assert!(wait_hello(b.as_fd()).is_err());
     }

@@ -341,21 +341,60 @@ pub fn group_of(pid: i32) -> io::Result<i32> {
 /// # Errors
 /// No such process.
 pub fn zombie_exit(pid: i32) -> io::Result<Option<Exit>> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
-    if field(&stat, 3) != Some(&b"Z"[..]) {
+    let mut room = [0; STAT];
+    let stat = stat(pid, &mut room)?;
+    if field(stat, 3) != Some(&b"Z"[..]) {
         return Ok(None);
     }
-    let status = field(&stat, 52).and_then(number).and_then(|n| i32::try_from(n).ok());
+    let status = field(stat, 52).and_then(number).and_then(|n| i32::try_from(n).ok());
     Ok(Some(status.map_or(Exit::Unknown, reap::exit_of_status)))
 }
 
 fn stat_field(pid: i32, n: usize) -> io::Result<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
-    field(&stat, n).and_then(number).ok_or_else(|| io::Error::other("a stat line of unknown form"))
+    let mut room = [0; STAT];
+    field(stat(pid, &mut room)?, n)
+        .and_then(number)
+        .ok_or_else(|| io::Error::other("a stat line of unknown form"))
 }
 
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// A copy of a descriptor (close-on-exec) with a number far above those that are in use as a rule.
+///
+/// # Errors
+/// The kernel's.
+pub fn copy_high(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// The table of descriptors grows to that size: 128 KiB of the kernel's memory.
+    const HIGH: u64 = 1 << 14;
+    let (soft, _) = limit(Resource::Nofile)?;
+    let least = c_int::try_from(soft.min(HIGH).saturating_sub(1)).unwrap_or(0);
+    // SAFETY: plain numbers.
+    let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })?;
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// True when all threads of this process have begun to end and run none of its code any more. Allocates nothing.
+pub fn is_exiting(pid: i32) -> bool {
+    /// The kernel's PF_EXITING.
+    const EXITING: u64 = 0x4;
+    stat_field(pid, 9).is_ok_and(|flags| flags & EXITING != 0)
+}
+
+/// Longer than any stat line.
+const STAT: usize = 1024;
+
+/// The stat line of a process, by one read.
+fn stat(pid: i32, room: &mut [u8; STAT]) -> io::Result<&[u8]> {
+    use io::{Read, Write};
+    let mut path = [0; 32];
+    let mut rest = &mut path[..];
+    write!(rest, "/proc/{pid}/stat")?;
+    let len = path.iter().position(|b| *b == 0).unwrap_or(path.len());
+    let got = fs::File::open(OsStr::from_bytes(&path[..len]))?.read(room)?;
+    Ok(room.get(..got).unwrap_or_default())
 }
 
 /// The n-th field (from 1; 3 and up) of a stat line. The second is in parentheses and may hold

@@ -4,7 +4,8 @@
 use crate::errno::{check, check_long, retry};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 use supers_core::exit::Exit;
 use supers_core::ids::Pid;
 use supers_core::signal::Signal;
@@ -31,6 +32,30 @@ pub fn reap(pid: Pid) -> io::Result<Option<Exit>> {
 /// ECHILD: no such child of ours.
 pub fn wait(pid: Pid) -> io::Result<Exit> {
     waitid(pid, 0).map(|exit| exit.unwrap_or(Exit::Unknown))
+}
+
+/// A number that tells the process behind this pidfd from any other of this boot, whatever their ids: the pidfd's
+/// own inode (6.9 and later), else when the process began.
+///
+/// # Errors
+/// It is gone already.
+pub fn identity(pidfd: &OwnedFd, pid: Pid) -> io::Result<u64> {
+    static NUMBERED: OnceLock<bool> = OnceLock::new();
+    let numbered = *NUMBERED.get_or_init(|| is_of_pidfs(pidfd).unwrap_or(false));
+    match numbered {
+        true => Ok(crate::pipe::stat_of(pidfd.as_fd())?.st_ino),
+        false => crate::process::start_time(pid.0),
+    }
+}
+
+/// True where pidfds have a file system of their own, which never uses a number twice.
+fn is_of_pidfs(pidfd: &OwnedFd) -> io::Result<bool> {
+    const PID_FS_MAGIC: u64 = 0x5049_4446;
+    // SAFETY: plain data; all zeros is a valid value.
+    let mut stat: libc::statfs = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: `stat` is a valid place for the answer.
+    check(unsafe { libc::fstatfs(pidfd.as_raw_fd(), &raw mut stat) })?;
+    Ok(stat.f_type as u64 == PID_FS_MAGIC)
 }
 
 fn waitid(pid: Pid, flags: i32) -> io::Result<Option<Exit>> {
@@ -163,6 +188,17 @@ fn send(target: i32, signal: Signal) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_process_has_a_number_of_its_own() {
+        let own = Pid(crate::process::pid());
+        let pidfd = pidfd_open(own).unwrap();
+        let number = identity(&pidfd, own).unwrap();
+        assert_eq!(identity(&pidfd_open(own).unwrap(), own).unwrap(), number, "by another pidfd");
+        let parent = Pid(crate::process::ppid());
+        let other = pidfd_open(parent).unwrap();
+        assert!(number != 0 && identity(&other, parent).unwrap() != number);
+    }
 
     #[test]
     fn a_stranger_s_end_is_told_when_its_parent_has_reaped_it() {

@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// Descriptors that one message can carry.
-pub const MAX_FDS: usize = 16;
+/// Descriptors that one message can carry (the kernel's own limit is 253).
+pub const MAX_FDS: usize = 240;
 
 /// Two connected ends that keep messages apart (SOCK_SEQPACKET), blocking, close-on-exec.
 ///
@@ -55,10 +55,11 @@ pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Room for the control part of a message, aligned as the kernel wants it.
 #[repr(C, align(8))]
-struct Control([u8; 128]);
+struct Control([u8; CONTROL]);
 
+const CONTROL: usize = 1024;
 const FD_BYTES: usize = MAX_FDS * size_of::<RawFd>();
-const _: () = assert!(FD_BYTES + 32 <= 128, "the control buffer holds MAX_FDS descriptors");
+const _: () = assert!(FD_BYTES + 32 <= CONTROL, "the control buffer holds MAX_FDS descriptors");
 
 /// Sends one message with up to [`MAX_FDS`] descriptors.
 ///
@@ -72,7 +73,7 @@ pub fn send_fds(socket: BorrowedFd<'_>, message: &[u8], fds: &[BorrowedFd<'_>]) 
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors for one message"));
     }
     let bytes = u32::try_from(size_of_val(fds)).unwrap_or(0); // a BorrowedFd is a RawFd in memory
-    let mut control = Control([0; 128]);
+    let mut control = Control([0; CONTROL]);
     let mut part = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
     // SAFETY: plain data; all zeros is a valid empty header.
     let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -125,7 +126,7 @@ pub fn recv_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
 
 /// One message; its length. Each descriptor is given to `take`.
 fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], mut take: impl FnMut(OwnedFd)) -> io::Result<usize> {
-    let mut control = Control([0; 128]);
+    let mut control = Control([0; CONTROL]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: plain data; all zeros is a valid empty header.
     let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };

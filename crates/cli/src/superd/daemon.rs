@@ -28,7 +28,7 @@ use supers_engine::family::{Family, Inheritance};
 use supers_engine::held::Holder;
 use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, LogsConfig};
-use supers_engine::webhook::{Sender, Webhooks};
+use supers_engine::webhook::{self, Sender, Webhooks};
 use supers_engine::{Ended, Engine, Found, Hup, Identity, Notices, Setup, Store, Wishes, clock};
 use supers_keeper::handover::Legacy;
 use supers_os::keeper_proto::Key;
@@ -181,6 +181,7 @@ fn legacy(places: &Places, held: Vec<(u64, OwnedFd)>, starts: u32) -> io::Result
 fn run(args: &Args, world: World, places: Places, mut family: Family) -> Last {
     let starts = family.starts();
     memory::keep_little();
+    supers_os::spawn::reserve_places();
     let mut inheritance = match family.inherit() {
         Ok(inheritance) => inheritance,
         Err(e) => {
@@ -293,16 +294,6 @@ fn prepare_and_run(
     inheritance.held = std::mem::take(&mut doors.shelf.held);
     let reset_oom = process::oom_score_adj().unwrap_or(0) != 0;
     let pid = family.pid();
-    let identity = Identity {
-        version: env!("CARGO_PKG_VERSION").into(),
-        pid,
-        daemon_pid: process::pid(),
-        config: places.why.clone(),
-        identifier: settings.identifier.clone(),
-        supervisor_rpc: settings.rpcinterface || world.personality != Personality::Supervisord,
-        starts: family.starts(),
-        began: clock::now().wall,
-    };
     let notices = Notices::default();
     doors.notices.iter().for_each(|n| notices.add(n.clone()));
     let (stdout, stderr) = own_output(args.daemon)?;
@@ -329,7 +320,8 @@ fn prepare_and_run(
         main_log.log(Level::Info, now.wall, &places.why);
         log_reading(&main_log, now.wall, &initial);
     }
-    for notice in &doors.notices {
+    let lack = webhook::look_for_messenger(&settings.webhooks, &notices);
+    for notice in doors.notices.iter().chain(&lack) {
         main_log.log(Level::Warn, now.wall, notice);
     }
     if ancestor && !quiet {
@@ -380,6 +372,17 @@ fn prepare_and_run(
     let reaper = (keeper != 0).then_some(supers_os::Pid(keeper));
     let contain = Contain::detect(&contain_id(places), allowed, reaper);
     let contain = contain.map_err(|e| Stop::io("cannot start the thread that ends what units leave", &e))?;
+    let identity = Identity {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid,
+        daemon_pid: process::pid(),
+        config: places.why.clone(),
+        identifier: settings.identifier.clone(),
+        supervisor_rpc: settings.rpcinterface || world.personality != Personality::Supervisord,
+        starts: family.starts(),
+        began: clock::now().wall,
+        contain: Some(contain.0.clone()),
+    };
     let said = main_log.clone();
     let say = Arc::new(move |level: Level, text: &str| said.log(level, clock::now().wall, text));
     let sender = Sender {

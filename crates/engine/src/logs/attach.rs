@@ -140,7 +140,8 @@ impl Logs {
                 return Err(e);
             }
         };
-        let streams = Arc::new(Streams { lanes, keys, owner, escaped: work.escaped.into() });
+        let (escaped, folder) = (work.escaped.into(), Arc::clone(&shared.folder));
+        let streams = Arc::new(Streams { lanes, keys, owner, escaped, folder });
         let setups = work.done.map(|lane| lane.map(|(setup, _)| setup));
         let replaced = lock(&shared.units).insert(unit, Arc::clone(&streams)).is_some();
         let (taken, when_taken) = channel();

@@ -145,7 +145,7 @@ struct Inode {
 /// What handles and the pump share.
 struct Shared {
     /// The folder of the FIFOs.
-    folder: PathBuf,
+    folder: Arc<Path>,
     /// Duplicates of the daemon's standard output and error.
     own: [File; 2],
     inbox: Mutex<Vec<Cmd>>,
@@ -290,7 +290,7 @@ pub fn start(config: LogsConfig) -> io::Result<(Logs, mpsc::Receiver<LogFact>)> 
     let folder = config.runtime_dir.join("fifo");
     make_private_folder(&folder)?;
     let shared = Arc::new(Shared {
-        folder,
+        folder: folder.into(),
         own: [config.stdout.into(), config.stderr.into()],
         inbox: Mutex::default(),
         called: AtomicBool::new(false),

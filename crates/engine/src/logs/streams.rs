@@ -6,7 +6,7 @@ use super::reader::LogReader;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use supers_core::control::Stream;
@@ -22,6 +22,8 @@ pub struct Streams {
     pub(super) owner: Option<(u32, u32)>,
     /// The base of the FIFOs' names.
     pub(super) escaped: Box<str>,
+    /// Where they lie.
+    pub(super) folder: Arc<Path>,
 }
 
 /// One stream.
@@ -54,7 +56,7 @@ impl Streams {
     /// The descriptor for one run's standard output: a fresh blocking description, so that nothing a
     /// program does to it reaches another run.
     pub fn stdout_writer(&self) -> io::Result<OwnedFd> {
-        writer(&self.lanes[0])
+        self.writer(false)
     }
 
     /// The same for standard error; `stdout` is this run's standard output, which is shared when both
@@ -62,7 +64,7 @@ impl Streams {
     pub fn stderr_writer(&self, stdout: &OwnedFd) -> io::Result<OwnedFd> {
         match &self.lanes[1] {
             Lane::Merged => stdout.try_clone(),
-            lane @ (Lane::Null | Lane::Wired { .. }) => writer(lane),
+            Lane::Null | Lane::Wired { .. } => self.writer(true),
         }
     }
 
@@ -132,11 +134,13 @@ impl Streams {
             Lane::Null | Lane::Merged => None,
         }
     }
-}
 
-fn writer(lane: &Lane) -> io::Result<OwnedFd> {
-    match lane {
-        Lane::Wired { fifo, .. } => pipe::reopen(fifo.as_fd()),
-        Lane::Null | Lane::Merged => Ok(OpenOptions::new().write(true).open("/dev/null")?.into()),
+    fn writer(&self, stderr: bool) -> io::Result<OwnedFd> {
+        match &self.lanes[usize::from(stderr)] {
+            Lane::Wired { fifo, .. } => {
+                pipe::reopen(fifo.as_fd(), &fifo::path(&self.folder, &self.escaped, stderr))
+            }
+            Lane::Null | Lane::Merged => Ok(OpenOptions::new().write(true).open("/dev/null")?.into()),
+        }
     }
 }

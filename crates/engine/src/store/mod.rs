@@ -23,7 +23,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use supers_config::{Loaded, Settings};
 use supers_core::fleet::SavedFleet;
-use supers_core::ids::{Pid, RunId, UnitId};
+use supers_core::ids::{RunId, UnitId};
 use supers_core::proc::{Exe, Phase, State};
 use supers_os::keeper_proto::Key;
 
@@ -401,9 +401,4 @@ fn runs_of(state: &State, reloading: Option<(RunId, usize)>) -> Vec<(RunId, Exe)
     }
     runs.extend(reloading.map(|(run, n)| (run, Exe::Reload(n))));
     runs
-}
-
-/// What tells a process from a later one with the same number: when it began.
-pub(crate) fn identity(pid: Pid) -> u64 {
-    supers_os::process::start_time(pid.0).unwrap_or(0)
 }

@@ -25,7 +25,7 @@ pub(crate) struct Daemon {
 pub(crate) fn role(scenario: fn(&mut Daemon)) -> i32 {
     let socket = keeper_proto::inherited_socket().unwrap();
     let hello = keeper_proto::wait_hello(socket.as_fd()).unwrap();
-    let keeper_proto::Hello { starts, keeper_pid: keeper, rolled_back } = hello;
+    let keeper_proto::Hello { starts, keeper_pid: keeper, rolled_back, .. } = hello;
     let mut daemon = Daemon { socket, starts, keeper, rolled_back, code: 0 };
     // A failure must not look like a crash to be restarted.
     let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

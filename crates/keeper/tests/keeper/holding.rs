@@ -6,7 +6,7 @@ use crate::runner::{PATIENCE, World};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use supers_os::keeper_proto::{self, Key, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::{self, Heard, Key, ToDaemon, ToKeeper};
 use supers_os::poll::{wait_readable, wait_writable};
 use supers_os::{Exit, Pid, Signal, process, reap};
 
@@ -34,6 +34,24 @@ impl Daemon {
                     assert!(wait_readable(self.socket.as_fd(), PATIENCE).unwrap());
                 }
                 other => panic!("{other:?} instead of what is held"),
+            }
+        }
+    }
+
+    /// Processes and descriptors, as a daemon asks for them that takes over.
+    pub(crate) fn inherit(&self) -> (Vec<(i32, u64)>, Vec<(u64, OwnedFd)>) {
+        self.say(ToKeeper::Inherit);
+        let (mut living, mut held) = (Vec::new(), Vec::new());
+        loop {
+            match keeper_proto::recv_any(self.socket.as_fd()) {
+                Ok(Some(Heard::Living(some))) => living.extend(some),
+                Ok(Some(Heard::Held(some))) => held.extend(some),
+                Ok(Some(Heard::Word(ToDaemon::LivingEnd | ToDaemon::Nudge, None))) => {}
+                Ok(Some(Heard::Word(ToDaemon::HeldEnd, None))) => return (living, held),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    assert!(wait_readable(self.socket.as_fd(), PATIENCE).unwrap());
+                }
+                other => panic!("{other:?} instead of an inheritance"),
             }
         }
     }
@@ -102,6 +120,10 @@ pub(crate) fn many(daemon: &mut Daemon) {
     let keys: Vec<u64> = daemon.held().into_iter().map(|(key, _)| key).collect();
     let wanted = (0..MANY - 1).chain([MANY + 1]).map(|n| Key::run(n).0);
     assert!(wanted.eq(keys.iter().copied()), "{} came", keys.len());
+    // What is left, by piles.
+    let (living, held) = daemon.inherit();
+    let left = keys.iter().copied().skip(1);
+    assert!(living.is_empty() && held.iter().map(|(key, _)| *key).eq(left), "{} came", held.len());
     let count = fs_count(daemon.keeper);
     assert!((MANY - 1..MANY + 40).contains(&count), "the keeper has {count} descriptors");
 }
@@ -182,6 +204,47 @@ pub(crate) fn see_hopeless(world: &mut World) {
     world.expect("life 7");
     assert_eq!(world.end(), 12);
     assert_eq!(world.last_words(), "");
+}
+
+/// A daemon that was ready is replaced while it still dies; nothing is mistaken.
+pub(crate) fn early(daemon: &mut Daemon) {
+    if daemon.starts == 1 {
+        let (read, write) = io::pipe().unwrap();
+        daemon.start(1, shell("read x", read.as_raw_fd()));
+        daemon.store(Key::run(1), write.as_fd());
+        let own = reap::pidfd_open(Pid(process::pid())).unwrap();
+        daemon.store(Key::RECORDS, own.as_fd());
+        process::raise_nofile_to_hard().unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let many: Vec<File> = (0..2000).map(|_| null.try_clone().unwrap()).collect();
+        let high = process::copy_high(daemon.socket.as_fd()).unwrap();
+        daemon.say(ToKeeper::Ready { detach: false });
+        // The answer says that the keeper has heard it.
+        daemon.list();
+        die();
+        drop((many, high));
+    }
+    let (living, held) = daemon.inherit();
+    assert_eq!((living.len(), held.len()), (1, 2));
+    assert!(wait_readable(held[1].1.as_fd(), PATIENCE).unwrap(), "it ended");
+    // Until the runner has read that the keeper reaped it.
+    let mut word = String::new();
+    println!("second life");
+    io::stdin().read_line(&mut word).unwrap();
+    assert!(reap::pidfd_signal(&held[1].1, Signal::TERM).is_err(), "it is reaped");
+    daemon.code = 4;
+}
+
+pub(crate) fn see_early(world: &mut World) {
+    // In whatever order.
+    let lines = [world.line(), world.line()];
+    assert!(lines.iter().any(|line| line == "second life"), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.ends_with("ended unexpectedly: terminated by SIGKILL")),
+        "{lines:?}"
+    );
+    world.send("go on");
+    assert_eq!(world.end(), 4);
 }
 
 /// The keeper is killed; the daemon becomes the keeper, and what was held is there.

@@ -15,6 +15,7 @@ mod stage;
 
 pub use plan::{CgroupJoin, Child, Creds, Method, Plan, Prepared, Report, Session};
 pub use resolve::{DEFAULT_PATH, resolve};
+pub use slots::reserve_places;
 pub use stage::Failure;
 
 use crate::{reap, signals};
@@ -134,7 +135,9 @@ impl Prepared<'_> {
         let close_range = has_close_range();
         let parked = if close_range { slots::park(&self.sources) } else { None };
         match &parked {
-            Some(parked) => self.scratch.copy_from_slice(&parked.numbers()),
+            Some(parked) => {
+                self.scratch.iter_mut().zip(parked.numbers()).for_each(|(to, from)| *to = from);
+            }
             None => self.scratch.copy_from_slice(&self.sources),
         }
         let mut image = Image {

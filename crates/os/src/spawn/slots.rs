@@ -1,8 +1,8 @@
-//! Low places in the descriptor table for a child's standard descriptors.
+//! Low places in the descriptor table for a child's descriptors.
 //!
 //! A clone copies the whole table: 85 microseconds at 10,000 open descriptors, as much as the rest of a
 //! start. A child that shares the table instead and un-shares only its low end pays nothing for its
-//! size. For that its three descriptors must lie low: they are put here before the clone, and
+//! size. For that its descriptors must lie low: they are put here before the clone, and
 //! replaced by /dev/null after it, so that nobody's pipe is held open.
 
 use crate::errno::check;
@@ -14,7 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Slots above this are not worth the while.
 const LOW: RawFd = 128;
 
-/// The slots of this process, made at the first start.
+/// So many descriptors find a place: the standard ones and what a daemon gets.
+const PLACES: usize = 6;
+
+/// The slots of this process, made at the first start or by [`reserve_places`].
 static SLOTS: Mutex<Kept> = Mutex::new(Kept::Untried);
 
 enum Kept {
@@ -26,48 +29,62 @@ enum Kept {
 
 struct Slots {
     null: OwnedFd,
-    three: [OwnedFd; 3],
+    places: [OwnedFd; PLACES],
 }
 
-/// The three descriptors of one child in their slots. Other threads that start processes wait until it
+/// The descriptors of one child in their slots. Other threads that start processes wait until it
 /// is dropped, which is when this child executes.
 pub(super) struct Parked {
     guard: MutexGuard<'static, Kept>,
+    count: usize,
 }
 
-/// Parks three descriptors; `None` when there is no low place, or the kernel lacks close_range.
-pub(super) fn park(three: &[RawFd]) -> Option<Parked> {
-    let &[a, b, c] = three else { return None };
+/// Takes the low places for later, while there are some: to be called before thousands of descriptors are opened.
+pub fn reserve_places() {
+    drop(slots());
+}
+
+fn slots() -> MutexGuard<'static, Kept> {
     let mut guard = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
     if matches!(*guard, Kept::Untried) {
         *guard = Slots::make().map_or(Kept::None, Kept::Some);
     }
+    guard
+}
+
+/// Parks descriptors; `None` when there is no low place for them, or the kernel lacks close_range.
+pub(super) fn park(all: &[RawFd]) -> Option<Parked> {
+    let guard = slots();
     let Kept::Some(slots) = &*guard else { return None };
-    let parked = [a, b, c].iter().zip(&slots.three).try_for_each(|(from, to)| copy(*from, to));
+    if all.len() > PLACES {
+        return None;
+    }
+    let parked = all.iter().zip(&slots.places).try_for_each(|(from, to)| copy(*from, to));
     let parked_all = parked.is_ok();
-    let parked = Parked { guard };
+    let parked = Parked { guard, count: all.len() };
     parked_all.then_some(parked)
 }
 
 impl Parked {
-    /// The slots, in order.
-    pub(super) fn numbers(&self) -> [RawFd; 3] {
-        match &*self.guard {
-            Kept::Some(slots) => [0, 1, 2].map(|i: usize| slots.three[i].as_raw_fd()),
-            Kept::Untried | Kept::None => [0, 1, 2],
-        }
+    /// The slots in use, in order.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = RawFd> {
+        let places = match &*self.guard {
+            Kept::Some(slots) => &slots.places[..],
+            Kept::Untried | Kept::None => &[],
+        };
+        places.iter().take(self.count).map(AsRawFd::as_raw_fd)
     }
 
-    /// The first place above all slots.
+    /// The first place above them.
     pub(super) fn above(&self) -> RawFd {
-        self.numbers().into_iter().max().unwrap_or(2) + 1
+        self.numbers().max().unwrap_or(2) + 1
     }
 }
 
 impl Drop for Parked {
     fn drop(&mut self) {
         if let Kept::Some(slots) = &*self.guard {
-            for slot in &slots.three {
+            for slot in slots.places.iter().take(self.count) {
                 // Both are open and no table grows: this cannot fail.
                 let _ = copy(slots.null.as_raw_fd(), slot);
             }
@@ -84,8 +101,8 @@ impl Slots {
             // SAFETY: a fresh descriptor that nobody else owns.
             check(fd).ok().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).filter(|fd| fd.as_raw_fd() < LOW)
         };
-        let three = [low()?, low()?, low()?];
-        Some(Slots { null, three })
+        let places = [low()?, low()?, low()?, low()?, low()?, low()?];
+        Some(Slots { null, places })
     }
 }
 
