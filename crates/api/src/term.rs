@@ -23,6 +23,22 @@ pub enum Tone {
     Name(usize),
 }
 
+impl Tone {
+    /// The number that terminals know; 0 for none.
+    fn code(self) -> u8 {
+        const NAMES: [u8; 6] = [36, 33, 35, 32, 34, 31];
+        match self {
+            Tone::Plain => 0,
+            Tone::Good => 32,
+            Tone::Busy => 33,
+            Tone::Bad => 31,
+            Tone::Dim => 2,
+            Tone::Bold => 1,
+            Tone::Name(i) => NAMES[i % NAMES.len()],
+        }
+    }
+}
+
 /// Puts colours in, or not.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
@@ -34,23 +50,15 @@ impl Style {
     /// `text` in this tone.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         let mut out = String::new();
-        self.paint_to(&mut out, tone, text);
+        self.paint_to(&mut out, tone.code(), text);
         out
     }
 
-    fn paint_to(self, out: &mut String, tone: Tone, text: &str) {
-        const NAMES: [&str; 6] = ["36", "33", "35", "32", "34", "31"];
-        let code = match tone {
-            Tone::Plain => return out.push_str(text),
-            Tone::Good => "32",
-            Tone::Busy => "33",
-            Tone::Bad => "31",
-            Tone::Dim => "2",
-            Tone::Bold => "1",
-            Tone::Name(i) => NAMES[i % NAMES.len()],
-        };
-        if self.colour && !text.is_empty() {
-            out.extend(["\x1b[", code, "m", text, "\x1b[0m"]);
+    fn paint_to(self, out: &mut String, code: u8, text: &str) {
+        if code != 0 && self.colour && !text.is_empty() {
+            out.push_str("\x1b[");
+            push_number(out, code);
+            out.extend(["m", text, "\x1b[0m"]);
         } else {
             out.push_str(text);
         }
@@ -149,85 +157,108 @@ fn spaces(out: &mut String, mut count: usize) {
 }
 
 /// Lines with aligned columns, two spaces apart; the last cell of a line is not padded. The text of all cells
-/// lies in one piece, because a thousand lines have thousands of cells.
+/// lies in one piece and a cell is small, because a thousand lines have thousands of cells, and memory that is
+/// touched for the first time takes longer than all that is done with it.
 pub struct Table {
     text: String,
     cells: Vec<Cell>,
-    /// How many cells there were at the end of each line.
-    lines: Vec<usize>,
     /// The widest text of each column.
     widths: Vec<usize>,
+    /// Where the next cell stands.
+    column: usize,
 }
 
 struct Cell {
     /// Where its text ends; it begins where that of the cell before ends.
-    end: usize,
-    tone: Tone,
+    end: u32,
+    /// See [`Tone::code`].
+    code: u8,
+    /// Each byte takes one column.
+    plain: bool,
+    /// It ends its line.
+    last: bool,
 }
 
 impl Table {
-    /// An empty one. The numbers need not be right: it grows.
+    /// An empty one. The numbers need not be right: it grows, and what is not filled costs nothing.
     pub fn new(lines: usize, columns: usize) -> Table {
         const USUAL_CELL: usize = 8;
         Table {
             text: String::with_capacity(lines * columns * USUAL_CELL),
             cells: Vec::with_capacity(lines * columns),
-            lines: Vec::with_capacity(lines),
             widths: Vec::with_capacity(columns),
+            column: 0,
         }
     }
 
     /// A cell with this text, made clean.
     pub fn text(&mut self, tone: Tone, text: &str) {
-        self.text.push_str(&clean(text));
-        self.end_cell(tone);
+        if is_plain(text) {
+            self.text.push_str(text);
+            self.end_cell(tone, true, text.len());
+        } else {
+            let text = clean(text);
+            self.text.push_str(&text);
+            self.end_cell(tone, false, columns(&text));
+        }
     }
 
     /// A cell with this number.
     pub fn number(&mut self, number: i64) {
+        let begin = self.text.len();
         push_number(&mut self.text, number);
-        self.end_cell(Tone::Plain);
+        self.end_cell(Tone::Plain, true, self.text.len() - begin);
     }
 
     /// A cell with whole seconds, for people.
     pub fn duration(&mut self, seconds: u64) {
+        let begin = self.text.len();
         push_duration(&mut self.text, seconds);
-        self.end_cell(Tone::Plain);
+        self.end_cell(Tone::Plain, true, self.text.len() - begin);
     }
 
-    fn end_cell(&mut self, tone: Tone) {
-        let begin = self.cells.last().map_or(0, |cell| cell.end);
-        let width = columns(&self.text[begin..]);
-        let column = self.cells.len() - self.lines.last().unwrap_or(&0);
-        match self.widths.get_mut(column) {
+    fn end_cell(&mut self, tone: Tone, plain: bool, width: usize) {
+        match self.widths.get_mut(self.column) {
             Some(widest) => *widest = width.max(*widest),
             None => self.widths.push(width),
         }
-        self.cells.push(Cell { end: self.text.len(), tone });
+        self.column += 1;
+        // Nobody reads what stands behind four gigabytes.
+        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.cells.push(Cell { end, code: tone.code(), plain, last: false });
     }
 
-    /// What comes next stands on the next line.
+    /// What comes next stands on the next line. A line has a cell at least.
     pub fn end_line(&mut self) {
-        self.lines.push(self.cells.len());
+        if let Some(cell) = self.cells.last_mut() {
+            cell.last = true;
+        }
+        self.column = 0;
     }
 
     /// All of it, to be printed.
     pub fn paint(&self, style: Style) -> String {
-        let line_size = self.widths.iter().map(|width| width + 2).sum::<usize>();
-        let mut out = String::with_capacity(self.lines.len() * line_size);
-        let (mut first, mut begin) = (0, 0);
-        for &end in &self.lines {
-            let line = &self.cells[first..end];
-            for (i, (cell, width)) in line.iter().zip(&self.widths).enumerate() {
-                let text = &self.text[begin..cell.end];
-                style.paint_to(&mut out, cell.tone, text);
-                if i + 1 < line.len() {
-                    spaces(&mut out, width - columns(text) + 2);
-                }
-                begin = cell.end;
+        let lines = self.cells.iter().filter(|cell| cell.last).count();
+        let mut out = String::with_capacity(lines * self.widths.iter().map(|width| width + 2).sum::<usize>());
+        let (mut begin, mut column) = (0, 0);
+        for cell in &self.cells {
+            let end = cell.end as usize;
+            let text = self.text.get(begin..end).unwrap_or_default();
+            begin = end;
+            if style.colour {
+                style.paint_to(&mut out, cell.code, text);
+            } else {
+                out.push_str(text);
             }
-            out.push('\n');
-            first = end;
+            if cell.last {
+                out.push('\n');
+                column = 0;
+                continue;
+            }
+            let width = if cell.plain { text.len() } else { columns(text) };
+            let widest = self.widths.get(column).copied().unwrap_or_default();
+            spaces(&mut out, widest.saturating_sub(width) + 2);
+            column += 1;
         }
         out
     }

@@ -9,9 +9,7 @@ use std::time::Duration;
 /// Longest wait for one answer that can be asked for, in seconds.
 const MAX_TIMEOUT: u32 = 300;
 
-const NO_TLS: &str = "https comes in a later version; until then send it to a relay on this machine, such as nginx \
-                      or stunnel: http://127.0.0.1:PORT/PATH";
-const SHAPE: &str = "expected http://HOST[:PORT][/PATH]";
+const SHAPE: &str = "expected https://HOST[:PORT][/PATH], or the same with http";
 
 /// Who is told of what. Nothing is, by default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +100,10 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
 
 /// An address of HTTP. What may be secret in it (the login, the query) shows in no print.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Form", into = "Form")]
 pub struct Url {
+    /// `https`.
+    pub tls: bool,
     /// Name or address, without brackets.
     pub host: String,
     /// 1 to 65535.
@@ -111,6 +112,37 @@ pub struct Url {
     pub target: String,
     /// `user:password@` before the host.
     pub login: Option<Secret>,
+}
+
+/// What a host begins with on disk when it is to be spoken to by TLS.
+const TLS_MARK: &str = "https://";
+
+/// An address on disk, where its form is positional. The scheme came later and goes with the host: older records
+/// stay readable, and an older superd finds a host that does not exist instead of records that are broken.
+#[derive(Serialize, Deserialize)]
+struct Form {
+    host: String,
+    port: u16,
+    target: String,
+    login: Option<Secret>,
+}
+
+impl From<Form> for Url {
+    fn from(form: Form) -> Url {
+        let Form { host, port, target, login } = form;
+        match host.strip_prefix(TLS_MARK) {
+            Some(host) => Url { tls: true, host: host.into(), port, target, login },
+            None => Url { tls: false, host, port, target, login },
+        }
+    }
+}
+
+impl From<Url> for Form {
+    fn from(url: Url) -> Form {
+        let Url { tls, host, port, target, login } = url;
+        let host = if tls { format!("{TLS_MARK}{host}") } else { host };
+        Form { host, port, target, login }
+    }
 }
 
 /// Why a text is no address, and what to do about it.
@@ -123,7 +155,7 @@ pub struct BadUrl {
 }
 
 impl Url {
-    /// Reads `http://[user:password@]host[:port][/path][?query]`.
+    /// Reads `http://[user:password@]host[:port][/path][?query]`, or the same with `https`.
     ///
     /// # Errors
     /// Another scheme, or a part that no HTTP client could send.
@@ -132,18 +164,18 @@ impl Url {
         let Some((scheme, rest)) = text.trim().split_once("://") else {
             return bad("this is no URL", SHAPE);
         };
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return bad("an https URL cannot be used yet", NO_TLS),
-            _ => return bad("notifications are sent by http only", SHAPE),
-        }
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return bad("notifications are sent by http or https", SHAPE),
+        };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let (login, place) = match authority.rsplit_once('@') {
             Some((login, place)) => (Some(login), place),
             None => (None, authority),
         };
-        let Some((host, port)) = host_and_port(place) else {
+        let Some((host, port)) = host_and_port(place, usual_port(tls)) else {
             return bad("the URL names no host that can be reached", SHAPE);
         };
         if target.contains('#') || !target.bytes().chain(login.unwrap_or("").bytes()).all(is_url_byte) {
@@ -152,19 +184,23 @@ impl Url {
         }
         let slash = if target.starts_with('/') { "" } else { "/" };
         let target = format!("{slash}{target}");
-        Ok(Url { host: host.into(), port, target, login: login.map(Secret::new) })
+        Ok(Url { tls, host: host.into(), port, target, login: login.map(Secret::new) })
     }
 
     /// `host:port` as a connection and the `Host` header want it.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        if self.port == usual_port(self.tls) { host } else { format!("{host}:{}", self.port) }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
     }
 
     /// The whole text, secrets included: for the disk, never for people.
     pub fn reveal(&self) -> String {
         let login = self.login.as_ref().map(|l| String::from_utf8_lossy(l.reveal()).into_owned() + "@");
-        format!("http://{}{}{}", login.unwrap_or_default(), self.authority(), self.target)
+        format!("{}://{}{}{}", self.scheme(), login.unwrap_or_default(), self.authority(), self.target)
     }
 }
 
@@ -175,7 +211,7 @@ impl fmt::Display for Url {
             Some((path, _)) => (path, "?***"),
             None => (self.target.as_str(), ""),
         };
-        write!(f, "http://{login}{}{path}{query}", self.authority())
+        write!(f, "{}://{login}{}{path}{query}", self.scheme(), self.authority())
     }
 }
 
@@ -190,7 +226,11 @@ pub(crate) fn own(text: &str) -> Result<Option<Url>, BadUrl> {
     if text.trim().eq_ignore_ascii_case("none") { Ok(None) } else { Url::parse(text).map(Some) }
 }
 
-fn host_and_port(text: &str) -> Option<(&str, u16)> {
+fn usual_port(tls: bool) -> u16 {
+    if tls { 443 } else { 80 }
+}
+
+fn host_and_port(text: &str, usual: u16) -> Option<(&str, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;
@@ -208,7 +248,7 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
     };
     let port = match port.strip_prefix(':') {
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok()?,
-        None if port.is_empty() => 80,
+        None if port.is_empty() => usual,
         Some(_) | None => return None,
     };
     (port != 0).then_some((host, port))
@@ -239,8 +279,11 @@ mod tests {
             ("http://hooks?x", "http://hooks/?*** hooks 80 /?x"),
             ("http://me:s%40cret@10.0.0.1:81/x", "http://***@10.0.0.1:81/x 10.0.0.1 81 /x"),
             ("http://[::1]:9/x", "http://[::1]:9/x ::1 9 /x"),
-            ("https://hooks/x", "an https URL cannot be used yet"),
-            ("ftp://hooks/x", "notifications are sent by http only"),
+            ("https://hooks/x", "https://hooks/x hooks 443 /x"),
+            ("HTTPS://me:x@hooks:443?k", "https://***@hooks/?*** hooks 443 /?k"),
+            ("https://hooks:80/", "https://hooks:80/ hooks 80 /"),
+            ("http://hooks:443/", "http://hooks:443/ hooks 443 /"),
+            ("ftp://hooks/x", "notifications are sent by http or https"),
             ("hooks/x", "this is no URL"),
             ("http://", "the URL names no host that can be reached"),
             ("http:///x", "the URL names no host that can be reached"),
@@ -277,9 +320,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_is_written_the_same(text in "http://([a-z]{1,3}@)?[a-z0-9.:\\[\\]]{0,8}[/?]?.{0,10}") {
+        fn what_is_read_is_written_the_same(text in "https?://([a-z]{1,3}@)?[a-z0-9.:\\[\\]]{0,8}[/?]?.{0,10}") {
             if let Ok(url) = Url::parse(&text) {
-                prop_assert_eq!(Url::parse(&url.reveal()), Ok(url));
+                prop_assert_eq!(Url::parse(&url.reveal()), Ok(url.clone()));
+                prop_assert_eq!(Url::from(Form::from(url.clone())), url);
             }
         }
     }

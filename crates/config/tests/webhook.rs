@@ -23,7 +23,7 @@ fn a_section_for_all_and_keys_for_some() {
              webhook=http://own/%(program_name)s\n[program:c]\ncommand=c\nwebhook=none\n\
              [program:d]\ncommand=d\nwebhook=\n",
         ),
-        ("u.service", "[Service]\nExecStart=/u\nX-Webhook=http://units/%n\n"),
+        ("u.service", "[Service]\nExecStart=/u\nX-Webhook=https://units/%n\n"),
         ("v.service", "[Unit]\nX-Webhook=none\n[Service]\nExecStart=/v\n"),
         ("w.service", "[Service]\nExecStart=/w\nX-Webhook=http://w\n"),
         ("w.service.d/x.conf", "[Service]\nX-Webhook=\n"),
@@ -37,7 +37,7 @@ fn a_section_for_all_and_keys_for_some() {
     b http://own/b
     c none
     d http://all:8080/box.example
-    u http://units/u.service
+    u https://units/u.service
     v none
     w http://all:8080/box.example
     ");
@@ -60,23 +60,23 @@ fn what_is_wrong_is_said_with_its_line_and_the_programs_run() {
     let world = World::new(&[
         (
             "superd.conf",
-            "[webhook]\nurl=https://hooks/x\ntimeout=0\nevents=crash\nurll=x\n\
+            "[webhook]\nurl=ftp://hooks/x\ntimeout=0\nevents=crash\nurll=x\n\
              [program:p]\ncommand=p\nwebhook=hooks/x\n",
         ),
-        ("u.service", "[Service]\nExecStart=/u\nX-Webhook=https://hooks/u\n"),
+        ("u.service", "[Service]\nExecStart=/u\nX-Webhook=hooks/u\n"),
     ]);
     let loaded = world.folder();
     assert_snapshot!(world.findings(&loaded), @r"
-    superd.conf:2:5: error: url=: an https URL cannot be used yet
-      hint: https comes in a later version; until then send it to a relay on this machine, such as nginx or stunnel: http://127.0.0.1:PORT/PATH
+    superd.conf:2:5: error: url=: notifications are sent by http or https
+      hint: expected https://HOST[:PORT][/PATH], or the same with http
     superd.conf:3:9: error: timeout=: expected a number of seconds from 1 to 300
     superd.conf:4:8: error: events=: `crash` is no event; expected abnormal, exit, start or fatal
     superd.conf:5:1: warning: unknown key `urll` in [webhook], ignored
       hint: did you mean `url`?
     superd.conf:8:9: error: webhook=: this is no URL
-      hint: expected http://HOST[:PORT][/PATH]
-    u.service:3:11: error: X-Webhook=: an https URL cannot be used yet
-      hint: https comes in a later version; until then send it to a relay on this machine, such as nginx or stunnel: http://127.0.0.1:PORT/PATH
+      hint: expected https://HOST[:PORT][/PATH], or the same with http
+    u.service:3:11: error: X-Webhook=: this is no URL
+      hint: expected https://HOST[:PORT][/PATH], or the same with http
     ");
     assert!(!loaded.fatal);
     assert!(loaded.config.programs.iter().all(|p| p.spec.refused.is_none()));
@@ -85,7 +85,7 @@ fn what_is_wrong_is_said_with_its_line_and_the_programs_run() {
     let world = World::new(&[("s.conf", "[supervisord]\n[webhook]\nsecret=x\n[program:p]\ncommand=p\n")]);
     assert_snapshot!(world.findings(&world.file("s.conf")), @r"
     s.conf:2:1: error: [webhook] has no url: nobody is notified
-      hint: add url=http://HOST[:PORT][/PATH]
+      hint: add url=https://HOST[:PORT][/PATH]
     ");
     let ancestor = world.ancestor("s.conf");
     assert!(!ancestor.fatal && ancestor.config.has_errors());

@@ -4,7 +4,7 @@
 use crate::control::{Answer, Caller, Control, LogFlow, LogFrom, Refusal, Stream};
 use crate::history;
 use crate::ids::UnitId;
-use crate::snapshot::{DaemonView, Snapshot};
+use crate::snapshot::{DaemonView, Snapshot, Usage};
 use crate::spec::Spec;
 use crate::time::Now;
 use alloc::boxed::Box;
@@ -68,6 +68,11 @@ pub trait Inside: Control {
 
     /// The daemon's own log as a flow.
     fn main_log(&self, from: LogFrom, follow: bool) -> Answer<'_, Box<dyn LogFlow>>;
+
+    /// What the processes of a unit use, by its full name; costs reading a few files.
+    fn usage(&self, _unit: String) -> Answer<'_, Usage> {
+        Box::pin(core::future::ready(Ok(Usage::default())))
+    }
 
     /// What happened, as it was written down.
     fn history(&self, _query: history::Query) -> Answer<'_, history::Page> {

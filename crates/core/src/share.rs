@@ -18,6 +18,24 @@ impl<T: Eq> Shared<T> {
     }
 }
 
+impl<T: Eq + Default> Shared<T> {
+    /// Becomes empty when it is the other's equal, and says whether it is.
+    pub fn leave_out(&mut self, other: &Shared<T>) -> bool {
+        let same = Arc::ptr_eq(&self.0, &other.0) || self == other;
+        if same {
+            *self = Shared::default();
+        }
+        same
+    }
+
+    /// Takes the other's value if it was left out.
+    pub fn put_back(&mut self, other: &Shared<T>, same: bool) {
+        if same {
+            self.0 = other.0.clone();
+        }
+    }
+}
+
 impl<T> From<T> for Shared<T> {
     fn from(value: T) -> Shared<T> {
         Shared(Arc::new(value))

@@ -223,6 +223,39 @@ impl<'a> ProgramView<'a> {
     }
 }
 
+/// What the processes of a unit use, as far as the kernel tells. What it does not tell is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Processes and threads now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u64>,
+    /// Memory now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Processor time of all that ever were in its control group, earlier runs included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+}
+
+impl Usage {
+    /// Nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Usage::default()
+    }
+}
+
+/// One unit that was asked for by its name, with what costs too much to be told of all.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct NamedView<'a> {
+    /// The unit.
+    #[serde(flatten)]
+    pub program: &'a ProgramView<'a>,
+    /// What it uses.
+    #[serde(skip_serializing_if = "Usage::is_empty")]
+    pub usage: Usage,
+}
+
 impl UnitView {
     /// Whole seconds since the run began; 0 when none lives.
     pub fn uptime_s(&self, now: Now) -> u64 {

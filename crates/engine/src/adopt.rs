@@ -10,7 +10,6 @@ use crate::clock;
 use crate::engine::{Engine, Run, until};
 use crate::failpoint::hit;
 use crate::family::{Inheritance, Tidings};
-use crate::groups::Parsed;
 use crate::logs::Streams;
 use crate::logs::mainlog::Level;
 use crate::recognise::writers;
@@ -21,7 +20,6 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
-use supers_config::Loaded;
 use supers_core::exit::{Exit, StartError};
 use supers_core::history::Deed;
 use supers_core::ids::{Pid, RunId, UnitId};
@@ -54,6 +52,17 @@ pub(crate) struct Found {
     pub pidfd: Option<OwnedFd>,
 }
 
+/// What the daemon before left, with its units restored.
+pub(crate) struct Legacy {
+    units: Vec<UnitId>,
+    runs: Vec<(UnitId, SavedRun)>,
+    /// Its keeper is ours.
+    same_keeper: bool,
+    /// Its version, and why it made way.
+    before: (String, Leaving),
+    left: Inheritance,
+}
+
 /// Where a run of the records is now.
 enum Whereabouts {
     /// It lives, or is a zombie.
@@ -65,19 +74,18 @@ enum Whereabouts {
 }
 
 impl Engine {
-    /// Everything is as the records have it.
-    pub(crate) fn take_over(&mut self, estate: Estate, loaded: &Loaded, mut left: Inheritance) {
+    /// All units are as the records have them. Doors may answer from now on: a thousand processes are found a
+    /// little later ([`Engine::take_over`]).
+    pub(crate) fn restore(&mut self, estate: Estate, left: Inheritance) {
         hit("takeover.begin");
         self.adopted = true;
         let Estate { daemon, groups, units, bus, connections: _, loaded: _ } = estate;
         self.store.put_raw(CONNECTIONS, None);
-        // It is in the records already.
-        self.parsed.write(Parsed::of(loaded, &Parsed::default()));
         let parsed = self.parsed.read();
         let known: HashMap<String, &Described> =
             parsed.wanted.iter().map(|described| (described.0.full_name(), described)).collect();
         self.again = daemon.again;
-        let daemon_before = (daemon.version.clone(), daemon.leaving);
+        let before = (daemon.version.clone(), daemon.leaving);
         // Our own keeper knows every child that ever began.
         let same_keeper = daemon.keeper != 0 && daemon.keeper == self.family.pid();
         let mut runs = Vec::new();
@@ -106,6 +114,20 @@ impl Engine {
         for warning in self.bus.restore(records) {
             self.journal.warn(self.now, warning);
         }
+        if self.family.rolled_back() {
+            self.notices.add(ROLLED_BACK.to_owned());
+        }
+        let legacy = Legacy { units: ids, runs, same_keeper, before, left };
+        match same_keeper {
+            true => self.legacy = Some(Box::new(legacy)),
+            // Whoever asks is to hear at once what is weaker now.
+            false => self.take_over(legacy),
+        }
+    }
+
+    /// Each process of before is found, with all that belongs to it.
+    pub(crate) fn take_over(&mut self, legacy: Legacy) {
+        let Legacy { units: ids, runs, same_keeper, before, mut left } = legacy;
         // Without the keeper nobody else knows of a start that was not written down any more.
         let unsure = !same_keeper && runs.iter().any(|(_, saved)| saved.pid == 0);
         let writers = if unsure { writers(&self.runtime.join("fifo")) } else { Vec::new() };
@@ -122,7 +144,7 @@ impl Engine {
         }
         hit("takeover.found");
         self.end_leftovers(left);
-        self.tell_of_the_change(&daemon_before, same_keeper);
+        self.tell_of_the_change(&before, same_keeper);
         let text = format!("took over {} units with {found} processes from the daemon before", ids.len());
         self.journal.warn(self.now, text);
     }
@@ -140,7 +162,6 @@ impl Engine {
         };
         if deed == Deed::RolledBack {
             self.journal.say(Level::Error, self.now, ROLLED_BACK);
-            self.notices.add(ROLLED_BACK.to_owned());
         }
         self.history.daemon(self.now, deed, &text);
         let foreign = self.runs.values().filter(|r| r.foreign).count();
@@ -387,3 +408,7 @@ fn foreign(saved: &SavedRun) -> Option<OwnedFd> {
     let same = saved.identity != 0 && reap::identity(&pidfd, pid).ok()? == saved.identity;
     same.then_some(pidfd)
 }
+
+#[cfg(test)]
+#[path = "adopt_tests.rs"]
+mod tests;

@@ -190,7 +190,8 @@ impl Engine {
         let lines = self.logs.reader(id, &spec.output, Stream::Stdout);
         let tail = lines.and_then(|r| r.last_lines(webhook::TAIL_LINES, 0).ok()).unwrap_or_default();
         let (state, attempt, at) = (&unit.state, unit.failures, self.now.wall);
-        let fact = webhook::Fact { what, spec, note, state, run, attempt, oom: false, at, tail };
+        let oom = self.history.is_starved(run);
+        let fact = webhook::Fact { what, spec, note, state, run, attempt, oom, at, tail };
         if let Some(delivery) = webhook::delivery(&self.sender, &settings.webhooks, &fact) {
             self.webhooks.deliver(delivery);
         }
@@ -340,7 +341,8 @@ impl Engine {
         let Some((unit, pid, foreign, exit)) = self.runs.get(&run).and_then(ended) else { return };
         if let Some(r) = self.runs.get(&run) {
             let streams = r.streams.as_deref();
-            let end = End { unit, run, pid, exit, streams, group: None };
+            let oom = || self.contain.oom(&r.spec.full_name());
+            let end = End { unit, run, pid, exit, streams, oom: &oom };
             self.history.ended(self.now, &end, self.fleet.get(unit).map(|slot| &slot.unit));
         }
         self.ending = Some(run);

@@ -1,5 +1,6 @@
 //! The turn: facts and requests in, decisions made, deeds done, a snapshot out, tickets answered.
 
+use crate::adopt::Legacy;
 use crate::bus::Bus;
 use crate::clock;
 use crate::contain::{Contain, Swept};
@@ -209,6 +210,8 @@ pub struct Engine {
     pub(crate) doors_quiet: bool,
     /// It goes on with what another daemon left.
     pub(crate) adopted: bool,
+    /// What of that is not taken over yet.
+    pub(crate) legacy: Option<Box<Legacy>>,
     /// Of that: runs that began unheard of; runs that never began; runs that ended unheard of.
     pub(crate) born: Vec<(UnitId, RunId, Pid)>,
     pub(crate) unborn: Vec<(UnitId, RunId, Exe)>,
@@ -335,6 +338,7 @@ impl Engine {
             leaving: handle.leaving.clone(),
             doors_quiet: false,
             adopted: false,
+            legacy: None,
             born: Vec::new(),
             unborn: Vec::new(),
             lost: Vec::new(),
@@ -345,7 +349,7 @@ impl Engine {
         };
         engine.family.join_runtime()?;
         match setup.estate {
-            Some(estate) => engine.take_over(*estate, &setup.initial, setup.inheritance),
+            Some(estate) => engine.restore(*estate, setup.inheritance),
             None => {
                 let mut left = setup.inheritance;
                 engine.begin(&setup.initial);
@@ -374,6 +378,9 @@ impl Engine {
     pub async fn run(mut self, ready: impl FnOnce()) -> Ended {
         self.now = clock::now();
         self.family.be_missed_early();
+        if let Some(legacy) = self.legacy.take() {
+            self.take_over(*legacy);
+        }
         if let Err(text) = self.bind_sockets() {
             if !self.adopted {
                 return Ended::Refused(text);

@@ -1,6 +1,7 @@
 //! The engine's side of the one front door: what doors hold instead of the engine.
 
 use crate::clock;
+use crate::contain::Contain;
 use crate::environ;
 use crate::groups::LastParse;
 use crate::inside::on_helper;
@@ -44,6 +45,8 @@ pub struct Identity {
     pub starts: u32,
     /// When this daemon began.
     pub began: Wall,
+    /// What keeps units together, to be asked what they use.
+    pub contain: Option<Contain>,
 }
 
 /// Sentences that the operator should see in `status`.

@@ -11,7 +11,7 @@ use supers_core::exit::StartError;
 use supers_core::history::{Page, Query};
 use supers_core::ids::UnitId;
 use supers_core::inside::{Cut, GroupDone, Inside, LogFault, LogOf, Piece, Reread, StdinDone, Unrunnable};
-use supers_core::snapshot::{DaemonView, Snapshot};
+use supers_core::snapshot::{DaemonView, Snapshot, Usage};
 use supers_core::spec::Spec;
 use supers_core::time::Now;
 use supers_os::{spawn::resolve, users};
@@ -114,6 +114,11 @@ impl Inside for Handle {
             let none = || Refusal::Failed { text: "the daemon's own log is no file".into() };
             flow(self.main.reader().ok_or_else(none)?, from, follow)
         })
+    }
+
+    fn usage(&self, unit: String) -> Answer<'_, Usage> {
+        let identity = self.identity.clone();
+        Box::pin(on_helper(move || identity.contain.as_ref().map_or_else(Usage::default, |c| c.usage(&unit))))
     }
 
     fn history(&self, query: Query) -> Answer<'_, Page> {

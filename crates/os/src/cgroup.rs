@@ -61,8 +61,7 @@ pub enum Removed {
 }
 
 impl Tree {
-    /// Makes `super-ID` below our own group, or takes over the one that is there. Empty groups in it,
-    /// left by a daemon before us, are removed.
+    /// Makes `super-ID` below our own group, or takes over the one that is there.
     ///
     /// # Errors
     /// This hierarchy is of no use to us: we may not write, or groups there take no processes.
@@ -75,14 +74,18 @@ impl Tree {
         };
         make_folder(&tree.folder)?;
         tree.check(place).inspect_err(|_| drop(fs::remove_dir(&tree.folder)))?;
-        for child in subfolders(&tree.folder) {
-            // One in use refuses.
-            let _ = fs::remove_dir(child);
-        }
         if tree.kind == Kind::V2 {
             tree.pass_on_controllers();
         }
         Ok(tree)
+    }
+
+    /// Removes empty groups, left by a daemon before us. Not while somebody may be about to use one.
+    pub fn tidy(&self) {
+        for child in subfolders(&self.folder) {
+            // One in use refuses.
+            let _ = fs::remove_dir(child);
+        }
     }
 
     fn check(&self, place: &Place) -> io::Result<()> {

@@ -435,6 +435,7 @@ fn groups_of_a_daemon_before_us_are_taken_over() {
         let place = places_here().into_iter().find(|p| p.kind == ours.0.kind()).unwrap();
         let again = Tree::make(&place, &format!("test-again-{}", process::pid())).unwrap();
         assert_eq!(again, ours.0);
+        again.tidy();
         assert!(used.folder().exists() && !empty.folder().exists());
         assert_eq!(again.group("used").processes().unwrap(), [main.pid]);
         let usage = used.usage();

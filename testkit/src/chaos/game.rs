@@ -8,7 +8,6 @@ use super::site::{CODERS, SLEEPERS, Site, Version, WRITERS};
 use crate::Process;
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 /// A daemon that lived so long is not "killed again and again": the keeper makes no pause.
@@ -116,16 +115,7 @@ impl<'a> Game<'a> {
             self.act(act).map_err(|e| format!("{act:?}: {e}"))?;
             self.check_wishes().map_err(|e| format!("after {act:?}: {e}"))?;
         }
-        self.disk(false)?;
-        self.small_goes_on()
-    }
-
-    /// superd tries a full disk again after a pause; who stops it within the pause loses what waits.
-    fn small_goes_on(&self) -> Done {
-        let log = self.site.world.path("small/small.log");
-        let state = || fs::metadata(&log).map(|m| (m.ino(), m.len())).ok();
-        let before = state();
-        self.site.until("output on the small disk", || (state() != before).then_some(()))
+        self.disk(false)
     }
 
     fn show(&self, text: impl Fn() -> String) {

@@ -1,6 +1,7 @@
 //! The client: [`Control`] over a connection to a daemon elsewhere.
 
 mod log;
+mod picture;
 mod rows;
 mod way;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use log::RemoteLog;
+pub use picture::Picture;
 use rows::{RemoteRows, What};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +23,7 @@ use supers_core::control::{
     UpgradeRequest, UpgradeView,
 };
 use supers_core::history;
+use supers_core::snapshot::Usage;
 use way::{Asked, Miss, Tries, Way};
 
 /// Where a daemon listens.
@@ -153,7 +156,7 @@ impl Remote {
     /// As for [`Control::status`].
     pub async fn picture(&self, brief: bool) -> Result<Picture, Refusal> {
         let path = if brief { "/api/v1/status?brief=1" } else { "/api/v1/status" };
-        self.fetch_bytes(Asked::get(path)).await.map(Picture)
+        self.fetch_bytes(Asked::get(path)).await.map(|bytes| Picture { bytes, brief })
     }
 
     /// The newest `limit` entries of the history, of all or of the units that a name stands for; `since` in Unix
@@ -173,6 +176,20 @@ impl Remote {
         self.fetch(Asked::get(path)).await
     }
 
+    /// What the processes of one program use, as far as that is known.
+    ///
+    /// # Errors
+    /// The name means nothing.
+    pub async fn usage(&self, name: &str) -> Result<Usage, Refusal> {
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(default)]
+            usage: Usage,
+        }
+        let path = format!("/api/v1/programs/{}", percent_encode(name));
+        self.fetch::<Named>(Asked::get(path)).await.map(|named| named.usage)
+    }
+
     async fn rows(&self, what: What, asked: &Asked) -> Result<Box<dyn Rows>, Refusal> {
         let first = self.way.ask(self.take_idle(), asked).await.map(|(_, response)| response.into_body());
         let rows: Box<dyn Rows> = Box::new(RemoteRows::new(self.way.clone(), what, first).await?);
@@ -180,24 +197,17 @@ impl Remote {
     }
 }
 
-/// A status as it came.
-pub struct Picture(Bytes);
-
-impl Picture {
-    /// Its texts lie in the answer itself.
-    ///
-    /// # Errors
-    /// The answer is not one.
-    pub fn read(&self) -> Result<Status<'_>, Refusal> {
-        read(&self.0)
-    }
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
+    serde_json::from_str(read_text(bytes)?).map_err(|e| unreadable(&e))
 }
 
-fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
-    let unreadable = |e: &dyn Display| failed(format!("superd's answer cannot be read: {e}"));
-    // Looked through once here, not text by text.
-    let text = str::from_utf8(bytes).map_err(|e| unreadable(&e))?;
-    serde_json::from_str(text).map_err(|e| unreadable(&e))
+/// Looked through once here, not text by text.
+fn read_text(bytes: &[u8]) -> Result<&str, Refusal> {
+    str::from_utf8(bytes).map_err(|e| unreadable(&e))
+}
+
+fn unreadable(e: &dyn Display) -> Refusal {
+    failed(format!("superd's answer cannot be read: {e}"))
 }
 
 fn failed(text: String) -> Refusal {

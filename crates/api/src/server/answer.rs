@@ -21,12 +21,14 @@ use supers_core::control::{
     Verb,
 };
 use supers_core::inside::Inside;
-use supers_core::snapshot::ProgramView;
+use supers_core::snapshot::{NamedView, ProgramView};
 
 /// An answer before it becomes headers and bytes.
 pub(super) enum Reply {
     /// One JSON document.
     Json(StatusCode, Bytes),
+    /// JSON, a line each, all of it at once.
+    Lines(Bytes),
     /// Rows, one JSON object a line, as they complete.
     Rows(Flow),
     /// Output.
@@ -52,7 +54,8 @@ async fn try_answer(link: &Arc<Link>, route: Route, body: Incoming) -> Result<Re
     let control: &dyn Control = shared.inside.as_ref();
     Ok(match route {
         Route::Programs => ok(shared.status.programs(shared.inside.as_ref())),
-        Route::Status { brief } => ok(shared.status.status(shared.inside.as_ref(), brief)),
+        Route::Status { brief: false } => ok(shared.status.status(shared.inside.as_ref(), false)),
+        Route::Status { brief: true } => Reply::Lines(shared.status.status(shared.inside.as_ref(), true)),
         Route::Version => ok(json(&shared.inside.daemon())),
         Route::Program(name) => program(shared.inside.as_ref(), &name).await?,
         Route::Logs(request) => logs(link, request).await?,
@@ -94,15 +97,21 @@ async fn read_json<T: DeserializeOwned>(link: &Link, body: Incoming) -> Result<T
 async fn program(inside: &dyn Inside, name: &str) -> Result<Reply, Detail> {
     let snapshot = inside.snapshot();
     if let Some(unit) = crate::pages::find(&snapshot, name) {
-        return Ok(ok(json(&ProgramView::new(unit, inside.now()))));
+        return Ok(named(inside, &ProgramView::new(unit, inside.now())).await);
     }
     let programs = inside.status().await?.programs;
     let found = select(&programs, name);
     match found.as_slice() {
         [] => Err(unknown(&programs, name).into()),
-        [one] if !is_pattern(name) => Ok(ok(json(one))),
+        [one] if !is_pattern(name) => Ok(named(inside, one).await),
         several => Ok(ok(json(&several))),
     }
+}
+
+async fn named(inside: &dyn Inside, program: &ProgramView<'_>) -> Reply {
+    // Without it the rest is as good.
+    let usage = inside.usage(program.full_name().into_owned()).await.unwrap_or_default();
+    ok(json(&NamedView { program, usage }))
 }
 
 /// One object for one name, a list for a pattern; the code says whether all went well.

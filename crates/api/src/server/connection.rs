@@ -272,11 +272,8 @@ fn to_response(reply: Reply) -> Response<Answer> {
             r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             r
         }
-        Reply::Rows(flow) => {
-            let mut r = Response::new(Answer::Flow(flow));
-            r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-            r
-        }
+        Reply::Lines(bytes) => lines(Answer::Whole(Some(bytes))),
+        Reply::Rows(flow) => lines(Answer::Flow(flow)),
         Reply::Log { offset, flow } => {
             let mut r = Response::new(Answer::Flow(flow));
             r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -289,6 +286,12 @@ fn to_response(reply: Reply) -> Response<Answer> {
     };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+fn lines(answer: Answer) -> Response<Answer> {
+    let mut r = Response::new(answer);
+    r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    r
 }
 
 fn problem(mut detail: Detail) -> Response<Answer> {

@@ -6,7 +6,6 @@ use crate::wire::json;
 use bytes::Bytes;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use supers_core::ids::UnitId;
 use supers_core::inside::Inside;
@@ -68,9 +67,7 @@ impl Cache {
         let units = kept.sorted(&snapshot);
         let daemon = &key.daemon;
         let bytes = Bytes::from(match brief {
-            true => {
-                json(&BriefPicture { daemon, programs: units.iter().map(|u| Brief::new(u, now)).collect() })
-            }
+            true => lines(daemon, units.iter().map(|u| Brief(ProgramView::new(u, now)))),
             false => json(&Picture { daemon, programs: Programs { units: &units, now } }),
         });
         let [whole, short] = &mut kept.status;
@@ -111,47 +108,48 @@ struct Picture<'a> {
     programs: Programs<'a>,
 }
 
-#[derive(Serialize)]
-struct BriefPicture<'a> {
-    daemon: &'a DaemonView,
-    programs: Vec<Brief<'a>>,
+/// The daemon, then each program, a line each.
+fn lines<'a>(daemon: &DaemonView, programs: impl Iterator<Item = Brief<'a>>) -> Vec<u8> {
+    let mut bytes = json(daemon);
+    for program in programs {
+        // As in `json`: it can be written.
+        let _ = serde_json::to_writer(&mut bytes, &program);
+        bytes.push(b'\n');
+    }
+    bytes
 }
 
-/// The fields of a [`ProgramView`] that a table shows; those that are empty or zero are left out.
-#[derive(Serialize)]
-struct Brief<'a> {
-    name: &'a str,
-    group: &'a str,
-    state: &'a str,
-    #[serde(skip_serializing_if = "is_zero")]
-    pid: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    uptime_s: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    restarts: u64,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    reason: Cow<'a, str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    hint: Cow<'a, str>,
-}
+/// The first fields of a [`ProgramView`], which are what a table shows: in their order and without their names, up to
+/// the last that is not empty. Who reads the whole object reads this as well.
+struct Brief<'a>(ProgramView<'a>);
 
-fn is_zero(n: &u64) -> bool {
-    *n == 0
-}
-
-impl<'a> Brief<'a> {
-    fn new(unit: &'a UnitView, now: Now) -> Brief<'a> {
-        let ProgramView { pid, uptime_s, restarts, reason, hint, .. } = ProgramView::new(unit, now);
-        Brief {
-            name: &unit.spec.name,
-            group: &unit.spec.group,
-            state: unit.state.word(),
-            pid: u64::try_from(pid).unwrap_or(0),
-            uptime_s,
-            restarts: restarts.into(),
-            reason,
-            hint,
+impl Serialize for Brief<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let ProgramView { name, group, state, pid, uptime_s, restarts, exit, reason, hint, .. } = &self.0;
+        let filled = [
+            *pid != 0,
+            *uptime_s != 0,
+            *restarts != 0,
+            exit.is_some(),
+            !reason.is_empty(),
+            !hint.is_empty(),
+        ];
+        let last = filled.iter().rposition(|f| *f).map_or(0, |at| at + 1);
+        let mut list = s.serialize_seq(Some(3 + last))?;
+        for text in [name, group, state] {
+            list.serialize_element(text)?;
         }
+        for field in 0..last {
+            match field {
+                0 => list.serialize_element(pid)?,
+                1 => list.serialize_element(uptime_s)?,
+                2 => list.serialize_element(restarts)?,
+                3 => list.serialize_element(exit)?,
+                4 => list.serialize_element(reason)?,
+                _ => list.serialize_element(hint)?,
+            }
+        }
+        list.end()
     }
 }
 

@@ -14,7 +14,7 @@ use supers_core::history::{Entry, Page, Query};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::inside::{Cut, GroupDone, Inside, LogFault, LogOf, Piece, Reread, StdinDone, Unrunnable};
 use supers_core::proc::{Cause, State};
-use supers_core::snapshot::{CHUNK, DaemonView, Origin, ProgramView, Snapshot, UnitView};
+use supers_core::snapshot::{CHUNK, DaemonView, Origin, ProgramView, Snapshot, UnitView, Usage};
 use supers_core::spec::Spec;
 use supers_core::time::{Mono, Now, Wall};
 use tokio::sync::mpsc;
@@ -41,6 +41,8 @@ pub struct Fake {
     pub calls: Mutex<Vec<String>>,
     /// What happened, oldest first.
     pub history: Mutex<Vec<Entry>>,
+    /// What units use, by their full names.
+    pub usage: Mutex<BTreeMap<String, Usage>>,
     /// Every order is refused with this.
     pub refuse: Mutex<Option<Refusal>>,
     /// Of the snapshot; answers are kept within one.
@@ -77,6 +79,7 @@ impl Default for Fake {
             unrunnable: Mutex::default(),
             calls: Mutex::default(),
             history: Mutex::default(),
+            usage: Mutex::default(),
             refuse: Mutex::default(),
             turn: AtomicU64::new(1),
         }
@@ -266,6 +269,10 @@ fn done<T: Send + 'static>(value: T) -> Answer<'static, T> {
 }
 
 impl Inside for Fake {
+    fn usage(&self, unit: String) -> Answer<'_, Usage> {
+        done(self.usage.lock().unwrap().get(&unit).copied().unwrap_or_default())
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         let mut slots: Vec<Option<Arc<UnitView>>> = Vec::new();
         for (at, unit) in self.units.lock().unwrap().iter().enumerate() {

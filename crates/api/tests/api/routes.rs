@@ -3,6 +3,7 @@
 use crate::fake::{row, running};
 use crate::world::{self, World, request};
 use supers_core::control::{LogChunk, Outcome, PlanItem, PlanView, Refusal, Row};
+use supers_core::snapshot::Usage;
 
 #[tokio::test]
 async fn what_is() {
@@ -36,6 +37,27 @@ async fn what_is() {
     let document = serde_json::to_string(&status).unwrap();
     assert_eq!(w.ask("GET /api/v1/status", "").await, format!("200 OK\n{document}\n"));
     assert_eq!(w.fake.take_calls(), "");
+}
+
+/// The programs are the first fields of the whole objects, and are read like these.
+#[tokio::test]
+async fn what_is_in_brief() {
+    let w = World::new();
+    let brief = w.ask("GET /api/v1/status?brief=1", "").await;
+    insta::assert_snapshot!(brief, @r#"
+    200 OK
+    {"version":"9.8.7","pid":100,"daemon_pid":101,"config":"using the folder /etc/super, the default place","state":"running","uptime_s":61,"starts":1,"containment":"","notices":[],"dropped":0}
+    ["db","db","RUNNING",41,90061]
+    ["cart","shop","FATAL",0,0,3,1,"gave up after 4 tries: exit status 1 after 1 s","supers logs shop:cart"]
+    ["web","shop","RUNNING",42,5]
+    "#);
+    let mut whole = supers_core::control::Control::status(&*w.fake).await.unwrap();
+    for p in &mut whole.programs {
+        (p.description, p.want, p.since, p.started, p.ended) = ("".into(), false, 0, 0, 0);
+        p.source = "".into();
+    }
+    let programs = brief.lines().skip(2).map(|line| serde_json::from_str(line).unwrap());
+    assert_eq!(programs.collect::<Vec<supers_core::snapshot::ProgramView<'_>>>(), whole.programs);
 }
 
 #[tokio::test]
@@ -224,4 +246,21 @@ async fn stopping_ends_what_never_ends() {
     w.handle.join();
     let refused = std::os::unix::net::UnixStream::connect(unix).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn what_one_program_uses() {
+    let w = World::new();
+    let usage = Usage { tasks: Some(3), memory_bytes: None, cpu_ms: Some(1260) };
+    w.fake.usage.lock().unwrap().insert("shop:web".into(), usage);
+    let told = "\"usage\":{\"tasks\":3,\"cpu_ms\":1260}}";
+    for name in ["shop:web", "web", "web.service"] {
+        let answer = w.ask(&format!("GET /api/v1/programs/{name}"), "").await;
+        assert!(answer.trim_end().ends_with(told), "{name}: {answer}");
+    }
+    // It costs something: of several nobody tells it, and nothing is not told at all.
+    for place in ["programs/shop:*", "programs/db", "programs", "status"] {
+        let answer = w.ask(&format!("GET /api/v1/{place}"), "").await;
+        assert!(answer.starts_with("200") && !answer.contains("usage"), "{place}: {answer}");
+    }
 }

@@ -372,6 +372,9 @@ fn prepare_and_run(
     let reaper = (keeper != 0).then_some(supers_os::Pid(keeper));
     let contain = Contain::detect(&contain_id(places), allowed, reaper);
     let contain = contain.map_err(|e| Stop::io("cannot start the thread that ends what units leave", &e))?;
+    if !adopted {
+        contain.0.tidy();
+    }
     let identity = Identity {
         version: env!("CARGO_PKG_VERSION").into(),
         pid,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use supers_config::places::Places;
 use supers_config::{Server, Settings};
-use supers_engine::Notices;
+use supers_engine::{Notices, webhook};
 use tokio::sync::watch;
 
 /// What begins every notice about a server, so that the next reload can take it back.
@@ -28,6 +28,8 @@ impl Rebinder {
     pub(super) async fn keep(&mut self, api: &supers_api::Handle) {
         while self.news.changed().await.is_ok() {
             let settings = self.news.borrow_and_update().clone();
+            // A delivery that finds nobody says so in the log.
+            let _ = webhook::look_for_messenger(&settings.webhooks, &self.notices);
             if settings.servers != self.servers {
                 self.notices.clear(PREFIX);
                 self.rebind(&settings, api).await;

@@ -7,6 +7,7 @@ mod check;
 mod complete;
 mod completion;
 mod convert;
+pub mod deliver;
 mod doctor;
 pub mod exit;
 mod history;

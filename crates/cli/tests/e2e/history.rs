@@ -130,3 +130,18 @@ fn what_the_last_daemon_wrote_is_shown_without_one() {
     assert_eq!(w.supers(&["history", "nope"]).code, 4);
     assert_eq!(w.supers(&["why", "web"]).code, 7);
 }
+
+#[test]
+fn a_crash_does_not_change_the_number_of_a_run() {
+    let mut w = world();
+    unit(&w, "web", "on TERM exit 0 wait", "");
+    w.superd();
+    process(&w, "web");
+    let run = until_entry(&w, "web", "started")["run"].as_u64().unwrap();
+    crash(&mut w);
+    w.supers_ok(&["restart", "web"]);
+    assert_eq!(until_entry(&w, "web", "stopped")["run"].as_u64(), Some(run), "it is the same one that ended");
+    let starts = || entries(&w, "web").into_iter().filter(|e| e["what"] == "started");
+    let second = w.until_fact("the second start", || starts().nth(1));
+    assert!(second["run"].as_u64().unwrap() > run, "{second}");
+}

@@ -28,6 +28,27 @@ fn over_socket(w: &World, first: &str) -> Reply {
 }
 
 #[test]
+fn what_one_program_uses() {
+    let mut w = world();
+    unit(&w, "web", "print up wait", "");
+    w.superd();
+    until_printed(&w, "web", "up");
+    let usage = &json(&over_socket(&w, "GET /api/v1/programs/web"))["usage"];
+    let line = w.supers_ok(&["status", "web"]);
+    let version = w.supers_ok(&["version"]);
+    if version.contains("kept together by: cgroup") {
+        assert_eq!(usage["tasks"], 1, "{usage}");
+        assert!(line.contains("\nuses: 1 task"), "{line}");
+        assert_eq!(usage["cpu_ms"].is_u64(), version.contains("cgroup v2"), "{usage}");
+    } else {
+        assert!(usage.is_null() && !line.contains("uses"), "{usage} {line}");
+    }
+    w.supers_ok(&["stop", "web"]);
+    assert!(json(&over_socket(&w, "GET /api/v1/programs/web"))["usage"].is_null(), "nothing uses anything");
+    assert!(!over_socket(&w, "GET /api/v1/status").body.contains("usage"));
+}
+
+#[test]
 fn everything_over_the_socket() {
     let mut w = world();
     unit(&w, "web", "print hello wait", "ExecReload=/bin/true");

@@ -25,4 +25,5 @@ mod sprint;
 mod superd;
 mod upgrade;
 mod waiting;
+mod webhook;
 mod wishes;

@@ -7,7 +7,7 @@ use supers_api::door::{Auth, Password, Secret};
 use supers_core::control::Refusal;
 use supers_core::exit::{Stage, StartError};
 use supers_core::proc::{Cause, State};
-use supers_core::snapshot::{ProgramView, UnitView};
+use supers_core::snapshot::{ProgramView, UnitView, Usage};
 
 #[test]
 fn status() {
@@ -45,6 +45,27 @@ fn status() {
     shop:web   [32mRUNNING[0m  42   5s      0
     --- 3
     "#);
+}
+
+#[test]
+fn status_of_one_says_what_it_uses() {
+    let w = World::new();
+    let usage = Usage { tasks: Some(3), memory_bytes: Some(13_003_000), cpu_ms: None };
+    w.fake.usage.lock().unwrap().insert("shop:web".into(), usage);
+    insta::assert_snapshot!(w.all("status web"), @r#"
+    NAME      STATE    PID  UPTIME  RESTARTS
+    shop:web  RUNNING  42   5s      0
+    uses: 3 tasks, 12.4 MiB
+    --- 0
+    "#);
+    let json: serde_json::Value = serde_json::from_str(&w.run("status web --json").out).unwrap();
+    assert_eq!(json[0]["usage"], serde_json::json!({"tasks": 3, "memory_bytes": 13_003_000}));
+    assert_eq!(json[0]["pid"], 42);
+    for several in ["status", "status all", "status shop:*", "status web db", "status db"] {
+        let ran = w.run(several);
+        assert!(!ran.out.contains("uses"), "{several}: {}", ran.out);
+        assert!(!w.run(&format!("{several} --json")).out.contains("usage"), "{several}");
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(crate) fn lower(req: &Request<'_>, doc: &Doc, scope: &Scope) -> Lowered {
         main(&mut f, &scope, &mut out.webhooks);
         if f.faults.is_empty() && out.webhooks.url.is_none() && out.webhooks.own.is_empty() {
             let fault = Fault::new(&section.place, "[webhook] has no url: nobody is notified");
-            f.fault(fault.hint("add url=http://HOST[:PORT][/PATH]"));
+            f.fault(fault.hint("add url=https://HOST[:PORT][/PATH]"));
         }
         out.faults.extend(f.faults.into_iter().map(|fault| (fault, None)));
     }

@@ -5,6 +5,7 @@
 //! run starts, and its stop is called done, only when its [`Swept`] has come. Where a look shows that
 //! nobody is left, which is usual, there is nothing to wait for ([`Sweep::Clean`]).
 
+pub(crate) mod oom;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -14,9 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use supers_core::exit::{Stage, StartError};
+use supers_core::history::Oom;
 use supers_core::ids::{Pid, RunId};
 use supers_core::signal::Signal;
-use supers_os::cgroup::{Kind, Removed, Tree, Usage, places_here};
+use supers_core::snapshot::Usage;
+use supers_os::cgroup::{Kind, Removed, Tree, places_here};
 use supers_os::spawn::CgroupJoin;
 use supers_os::strays::Tag;
 use tokio::sync::mpsc::Receiver;
@@ -37,12 +40,14 @@ enum Way {
 }
 
 /// The handle. Copies share everything.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Contain {
     way: Way,
     worker: Option<Arc<Worker>>,
+    kills: oom::Counts,
 }
 
+#[derive(Debug)]
 struct Worker {
     jobs: Sender<Job>,
     waiting: Arc<AtomicUsize>,
@@ -79,6 +84,14 @@ pub struct Swept {
 }
 
 impl Contain {
+    /// Removes what daemons before us left and nobody uses; for a first start only, since it takes its time and
+    /// programs of before may be about to use theirs.
+    pub fn tidy(&self) {
+        if let Way::Groups(tree) = &self.way {
+            tree.tidy();
+        }
+    }
+
     /// Finds the best way. `id` tells daemons of this machine apart, and is the same for a daemon that
     /// takes over from another. `allowed` is false under the ancestor's name. `reaper` is the process
     /// that orphans fall to, if it is known: the keeper.
@@ -96,16 +109,25 @@ impl Contain {
 
     fn with(way: Way, reaper: Option<Pid>) -> io::Result<(Contain, Receiver<Swept>)> {
         let (done_tx, done) = tokio::sync::mpsc::channel(1024);
+        let kills = match &way {
+            Way::Groups(tree) => oom::Counts::of(tree),
+            Way::Tags { .. } | Way::None => oom::Counts::none(),
+        };
         let worker = match &way {
             Way::None => None,
             Way::Groups(_) | Way::Tags { .. } => {
                 let (jobs, take) = std::sync::mpsc::channel();
                 let waiting = Arc::new(AtomicUsize::new(0));
-                worker::start(worker::Room::new(way.clone(), reaper), take, waiting.clone(), done_tx)?;
+                worker::start(
+                    worker::Room::new(way.clone(), reaper, kills.clone()),
+                    take,
+                    waiting.clone(),
+                    done_tx,
+                )?;
                 Some(Arc::new(Worker { jobs, waiting, refused: AtomicU64::new(0) }))
             }
         };
-        Ok((Contain { way, worker }, done))
+        Ok((Contain { way, worker, kills }, done))
     }
 
     /// The way, for people.
@@ -127,10 +149,15 @@ impl Contain {
     /// The group cannot be made: the start has failed.
     pub fn join(&self, unit: &str) -> Result<Option<CgroupJoin>, StartError> {
         match &self.way {
-            Way::Groups(tree) => tree.group(unit).join().map(Some).map_err(|e| {
-                let text = format!("make the cgroup of {unit}: {}", supers_os::error_text(&e));
-                StartError { stage: Stage::Cgroup, errno: e.raw_os_error().unwrap_or(0), text }
-            }),
+            Way::Groups(tree) => {
+                let group = tree.group(unit);
+                let join = group.join().map_err(|e| {
+                    let text = format!("make the cgroup of {unit}: {}", supers_os::error_text(&e));
+                    StartError { stage: Stage::Cgroup, errno: e.raw_os_error().unwrap_or(0), text }
+                })?;
+                self.kills.begin(unit, &group);
+                Ok(Some(join))
+            }
             Way::Tags { id } => Ok(Some(CgroupJoin::Tag(Tag::new(id, unit)))),
             Way::None => Ok(None),
         }
@@ -176,11 +203,25 @@ impl Contain {
         }
     }
 
-    /// What the unit's processes used, as far as the kernel tells.
+    /// What the unit's processes use, as far as the kernel tells; nothing when there are none. Reads files.
     pub fn usage(&self, unit: &str) -> Usage {
-        match &self.way {
+        let used = match &self.way {
             Way::Groups(tree) => tree.group(unit).usage(),
-            Way::Tags { .. } | Way::None => Usage::default(),
+            Way::Tags { .. } | Way::None => return Usage::default(),
+        };
+        if used.tasks == Some(0) {
+            return Usage::default();
+        }
+        let cpu_ms = used.cpu_usec.map(|us| us / 1000);
+        Usage { tasks: used.tasks, memory_bytes: used.memory, cpu_ms }
+    }
+
+    /// Whether the kernel killed a process of the unit for want of memory since its newest run began; `None` when its
+    /// group does not count that. Reads a file.
+    pub fn oom(&self, unit: &str) -> Option<Oom> {
+        match &self.way {
+            Way::Groups(tree) => self.kills.look(unit, &tree.group(unit)),
+            Way::Tags { .. } | Way::None => None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::ffi::CString;
 use std::io::{PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
+use supers_os::cgroup::Place;
 use supers_os::poll::wait_readable;
 use supers_os::spawn::{Child, Method, Plan, Session, spawn};
 use supers_os::{process, reap};
@@ -153,5 +154,36 @@ fn a_group_that_cannot_be_made_is_a_failed_start_with_its_reason() {
         let error = contain.join("web").unwrap_err();
         assert_eq!((error.stage, error.errno), (Stage::Cgroup, 2), "{}", tree.folder().display());
         assert_eq!(error.text, "make the cgroup of web: No such file or directory");
+    }
+}
+
+/// Plain folders that look like those of a hierarchy whose groups count what the kernel killed.
+#[test]
+fn a_group_says_that_memory_ran_out_even_when_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let kills = |n: u32| write("super-x/u-web/memory.events", &format!("max 9\noom_kill {n}\n"));
+    write("cgroup.procs", "");
+    write("super-x/cgroup.procs", "");
+    write("super-x/memory.events", "oom_kill 2\n");
+    let place = Place { kind: Kind::V1Pids, folder: dir.path().to_owned(), path: b"/".to_vec() };
+    let (contain, mut done) = Contain::with(Way::Groups(Tree::make(&place, "x").unwrap()), None).unwrap();
+    assert_eq!(contain.oom("web"), None, "it has no group");
+    kills(2);
+    contain.join("web").unwrap();
+    assert_eq!(contain.oom("web"), Some(Oom::No), "that was an earlier run");
+    kills(3);
+    assert_eq!(contain.oom("web"), Some(Oom::Yes));
+    assert!(contain.ask(Job::Sweep { unit: "web".into(), run: RunId(7), main: Pid(0) }));
+    assert_eq!(done.blocking_recv(), Some(Swept { run: RunId(7), left: 0 }));
+    std::fs::remove_file(dir.path().join("super-x/u-web/memory.events")).unwrap();
+    assert_eq!(contain.oom("web"), Some(Oom::Yes));
+    for (contain, _done) in ways("oom") {
+        contain.join("web").unwrap();
+        assert!(matches!(contain.oom("web"), None | Some(Oom::No)), "{}", contain.word());
     }
 }

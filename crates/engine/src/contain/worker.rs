@@ -1,6 +1,7 @@
 //! The thread that ends what units leave. It takes all requests that wait at once: a shutdown of a
 //! thousand units is one walk through `/proc`, or a thousand orders given before the first is waited for.
 
+use super::oom::Counts;
 use super::{Job, Swept, Way};
 use std::collections::HashMap;
 use std::io;
@@ -26,6 +27,7 @@ pub(super) struct Room {
     /// Without groups: who was seen to be a unit's when it was told to stop, with start times. Gone with
     /// the next sweep or removal of the unit.
     known: HashMap<String, Vec<(Pid, u64)>>,
+    kills: Counts,
 }
 
 /// A unit to be swept.
@@ -61,8 +63,8 @@ pub(super) fn start(
 }
 
 impl Room {
-    pub(super) fn new(way: Way, reaper: Option<Pid>) -> Room {
-        Room { way, reaper, known: HashMap::new() }
+    pub(super) fn new(way: Way, reaper: Option<Pid>, kills: Counts) -> Room {
+        Room { way, reaper, known: HashMap::new(), kills }
     }
 
     /// Signals first, then sweeps, then removals: what was asked for one unit keeps its order, since a
@@ -87,6 +89,7 @@ impl Room {
         let swept = self.sweep(sweeps);
         for unit in removals {
             self.known.remove(&unit);
+            self.kills.forget(&unit);
             if let Way::Groups(tree) = &self.way {
                 // In use, or gone already.
                 let _ = tree.group(&unit).remove();
@@ -98,7 +101,7 @@ impl Room {
     fn sweep(&mut self, todo: Vec<Todo>) -> Vec<Swept> {
         match &self.way {
             _ if todo.is_empty() => Vec::new(),
-            Way::Groups(tree) => sweep_groups(tree, todo),
+            Way::Groups(tree) => sweep_groups(tree, &self.kills, todo),
             Way::Tags { id } => {
                 let target = |t: &Todo| Target {
                     tag: Tag::new(id, &t.unit),
@@ -115,14 +118,15 @@ impl Room {
     }
 }
 
-fn sweep_groups(tree: &Tree, todo: Vec<Todo>) -> Vec<Swept> {
-    let groups: Vec<_> = todo.into_iter().map(|t| (tree.group(&t.unit), t.run)).collect();
+fn sweep_groups(tree: &Tree, kills: &Counts, todo: Vec<Todo>) -> Vec<Swept> {
+    let groups: Vec<_> = todo.into_iter().map(|t| (tree.group(&t.unit), t)).collect();
     for (group, _) in &groups {
         let _ = group.strike();
     }
     // An error is one that `is_empty` met, too: nobody knows who is left, so somebody is.
-    let sweep = |(group, run): (Group, RunId)| {
+    let sweep = |(group, Todo { unit, run, .. }): (Group, Todo)| {
         let left = group.kill_all(PATIENCE).unwrap_or(1);
+        kills.removing(&unit, &group);
         // The next run gets a new group: Linux 6.18 kills whoever is cloned into one that `cgroup.kill` was ever
         // written to.
         let _ = group.remove();

@@ -17,7 +17,6 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use oom::oom_kills;
 pub use read::Reader;
 pub use ring::Limits;
 
@@ -26,7 +25,7 @@ use crate::handle::Notices;
 use crate::logs::Streams;
 use ring::{Backlog, Ring, Told, lock};
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use supers_core::control::Caller;
@@ -57,6 +56,8 @@ pub struct History {
     sent: HashMap<RunId, u64>,
     /// The end that the next note is about.
     end: Option<Ending>,
+    /// The run that ended last, when the kernel killed it for want of memory and its group says so.
+    starved: Option<RunId>,
     marks: Marks,
     oom: oom::Watch,
     /// What made superd read the configuration, in a sentence.
@@ -68,11 +69,8 @@ struct Queued {
     /// The output to be added to its [`Death`].
     tail: Option<Tail>,
     /// It may have been the kernel, which is found out when nobody waits for it.
-    suspect: Option<Suspect>,
+    suspect: bool,
 }
-
-/// A unit whose process was killed by nobody we know, and its control group.
-type Suspect = (UnitId, Option<PathBuf>);
 
 /// A process that ended, for [`History::ended`].
 pub struct End<'a> {
@@ -86,15 +84,17 @@ pub struct End<'a> {
     pub exit: Exit,
     /// Where its output went.
     pub streams: Option<&'a Streams>,
-    /// Its control group, when it has one.
-    pub group: Option<&'a Path>,
+    /// Asks its control group whether the kernel killed it for want of memory (`None`: that does not tell). Called
+    /// only when it may have been so.
+    pub oom: &'a dyn Fn() -> Option<Oom>,
 }
 
 struct Ending {
     run: RunId,
     death: Death,
     tail: Option<Tail>,
-    suspect: Option<Suspect>,
+    /// As in [`Queued`].
+    suspect: bool,
 }
 
 impl History {
@@ -110,6 +110,7 @@ impl History {
             queue: VecDeque::new(),
             sent: HashMap::new(),
             end: None,
+            starved: None,
             marks: Marks::default(),
             oom: oom::Watch::new("/proc/vmstat"),
             reader_of_files: String::new(),
@@ -128,7 +129,7 @@ impl History {
 
     /// Adds an entry; it is written at the next [`History::flush`].
     pub fn push(&mut self, entry: Entry) {
-        self.queue_up(Queued { entry, tail: None, suspect: None });
+        self.queue_up(Queued { entry, tail: None, suspect: false });
     }
 
     fn queue_up(&mut self, queued: Queued) {
@@ -201,7 +202,8 @@ impl History {
         let sent = self.sent.remove(&end.run).unwrap_or(0);
         let foreign = unit.is_some_and(|unit| is_foreign(end.exit, sent, &unit.state));
         let kill = matches!(end.exit, Exit::Signal { signal: Signal::KILL, .. });
-        let suspect = (foreign && kill).then(|| (end.unit, end.group.map(Path::to_path_buf)));
+        let told = if foreign && kill { (end.oom)() } else { None };
+        self.starved = (told == Some(Oom::Yes)).then_some(end.run);
         let death = Death {
             pid: end.pid.0,
             exit: end.exit.number(),
@@ -209,11 +211,17 @@ impl History {
             expected: false,
             lived_ms: unit.and_then(|unit| lived(unit, now)),
             foreign,
-            oom: Oom::No,
+            oom: told.unwrap_or_default(),
             tail: Vec::new(),
         };
         let tail = end.streams.and_then(|streams| self.marks.tail(end.unit, streams));
+        let suspect = foreign && kill && told.is_none();
         self.end = Some(Ending { run: end.run, death, tail, suspect });
+    }
+
+    /// The run that ended last is this one, and the kernel killed it for want of memory: its group says so.
+    pub fn is_starved(&self, run: RunId) -> bool {
+        self.starved == Some(run)
     }
 
     /// A note of the core about a unit, which is there unless it was removed.
@@ -236,7 +244,7 @@ impl History {
         let end = self.end.take();
         let run = end.as_ref().map_or(RunId(0), |end| end.run);
         let (mut death, tail, suspect) =
-            end.map_or_else(|| (known(), None, None), |end| (end.death, end.tail, end.suspect));
+            end.map_or_else(|| (known(), None, false), |end| (end.death, end.tail, end.suspect));
         death.expected = expected;
         let what = kind(death);
         // What ended as it should needs no last words; what had to be killed does.
@@ -275,7 +283,6 @@ impl History {
     /// A unit is gone for good.
     pub fn forget(&mut self, unit: UnitId) {
         self.marks.forget(unit);
-        self.oom.forget(unit);
     }
 
     /// Writes what was noted, in one write. Called at the end of each turn, when what was decided is done:
@@ -301,8 +308,8 @@ fn line(queued: Queued, oom: &mut oom::Watch) -> Option<Vec<u8>> {
         if let Some(tail) = tail {
             death.tail = tail.read();
         }
-        if let Some((unit, group)) = suspect {
-            death.oom = oom.look(unit, group.as_deref());
+        if suspect {
+            death.oom = oom.look();
         }
     }
     let mut line = serde_json::to_vec(&entry).ok()?;

@@ -253,7 +253,7 @@ fn running() -> Unit {
 }
 
 fn end(exit: Exit) -> End<'static> {
-    End { unit: UnitId(0), run: RunId(3), pid: Pid(7), exit, streams: None, group: None }
+    End { unit: UnitId(0), run: RunId(3), pid: Pid(7), exit, streams: None, oom: &|| None }
 }
 
 fn by_signal(signal: Signal) -> Exit {
@@ -333,31 +333,41 @@ fn whose_signal_it_was() {
 }
 
 #[test]
-fn the_kernels_counters() {
+fn who_says_that_it_was_the_kernel() {
     let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-    assert_eq!(oom_kills(dir.path()), None);
-    write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
-    assert_eq!(oom_kills(dir.path()), Some(2));
-    write("memory.events", "low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n");
-    assert_eq!(oom_kills(dir.path()), Some(3));
-    write("memory.events", "oom_kill x\n");
-    assert_eq!(oom_kills(&dir.path().join("none")), None);
-
-    write("memory.events", "oom_kill 0\n");
+    let mut history = History::open(dir.path(), Limits::default()).0;
     let vmstat: &'static str = Box::leak(dir.path().join("vmstat").display().to_string().into());
-    write("vmstat", "nr_free_pages 7\noom_kill 5\n");
-    let mut watch = oom::Watch::new(vmstat);
-    let (a, b) = (UnitId(0), UnitId(1));
-    assert_eq!(watch.look(a, None), Oom::No);
-    write("vmstat", "nr_free_pages 7\noom_kill 6\n");
-    assert_eq!(watch.look(a, Some(dir.path())), Oom::No, "it was another group's");
-    write("vmstat", "nr_free_pages 7\noom_kill 7\n");
-    assert_eq!(watch.look(b, None), Oom::Likely);
-    assert_eq!(watch.look(b, None), Oom::No, "that one is accounted for");
-    write("memory.events", "oom_kill 1\n");
-    assert_eq!(watch.look(a, Some(dir.path())), Oom::Yes);
-    assert_eq!(watch.look(a, Some(dir.path())), Oom::No);
+    let machine = |kills: u32| fs::write(vmstat, format!("nr_free_pages 7\noom_kill {kills}\n")).unwrap();
+    machine(5);
+    history.oom = oom::Watch::new(vmstat);
+    let spec = Spec::new("web");
+    let asked = std::cell::Cell::new(0);
+    let mut dies = |exit: Exit, group: Option<Oom>| {
+        let oom = || {
+            asked.set(asked.get() + 1);
+            group
+        };
+        history.ended(now(3), &End { oom: &oom, ..end(exit) }, Some(&running()));
+        let starved = history.is_starved(RunId(3)) && !history.is_starved(RunId(4));
+        let note = Note::Exited { exit, expected: false, pid: Pid(7) };
+        history.note(now(3), &spec, Some(&running()), &note);
+        history.flush(&Notices::default());
+        let last = history.reader().read(&of("web", 1)).unwrap().entries.pop().unwrap().what;
+        let What::Exited(death) = last else { panic!("{last:?}") };
+        (death.oom, starved)
+    };
+    let kill = by_signal(Signal::KILL);
+    assert_eq!(dies(kill, None), (Oom::No, false));
+    machine(6);
+    assert_eq!(dies(kill, None), (Oom::Likely, false));
+    assert_eq!(dies(kill, None), (Oom::No, false), "that one is accounted for");
+    machine(7);
+    assert_eq!(dies(kill, Some(Oom::No)), (Oom::No, false), "the group knows better than the machine");
+    assert_eq!(dies(kill, Some(Oom::Likely)), (Oom::Likely, false));
+    assert_eq!(dies(kill, Some(Oom::Yes)), (Oom::Yes, true));
+    assert_eq!(asked.get(), 6);
+    assert_eq!(dies(by_signal(Signal::TERM), Some(Oom::Yes)), (Oom::No, false), "nobody is asked");
+    assert_eq!(asked.get(), 6);
 }
 
 #[test]

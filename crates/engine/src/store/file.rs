@@ -6,11 +6,12 @@
 //! long as the keeper holds it.
 
 use rustix::fs::MemfdFlags;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The version of the format: of this file and of all values in it.
@@ -40,7 +41,35 @@ struct Span {
 }
 
 /// All values of a file.
-pub(super) type Values = BTreeMap<String, Vec<u8>>;
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    bytes: Vec<u8>,
+    places: BTreeMap<Box<str>, Range<usize>>,
+}
+
+impl Values {
+    /// One of them.
+    pub(super) fn get(&self, key: &str) -> Option<&[u8]> {
+        self.bytes.get(self.places.get(key)?.clone())
+    }
+
+    /// All of them, by ascending key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.places.iter().filter_map(|(key, place)| Some((&**key, self.bytes.get(place.clone())?)))
+    }
+
+    /// There are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}
+
+impl Span {
+    fn place(self) -> Range<usize> {
+        let at = usize::try_from(self.at).unwrap_or(usize::MAX);
+        at..at.saturating_add(self.len as usize)
+    }
+}
 
 /// An open file of records.
 pub(super) struct Records {
@@ -150,28 +179,16 @@ impl Records {
 
     /// Only looks: nothing is cut off.
     pub(super) fn look(folder: &Path) -> io::Result<Option<Values>> {
-        let mut bytes = Vec::new();
         match File::open(path(folder)) {
             Ok(file) => {
                 generation_of(&file)?;
-                (&file).read_to_end(&mut bytes)?;
+                let bytes = whole(&file)?;
+                let places = scan(&bytes).0.into_iter().map(|(key, span)| (key.into(), span.place()));
+                Ok(Some(Values { places: places.collect(), bytes }))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
         }
-        let (mut values, mut batch) = (Values::new(), Vec::new());
-        let mut at = HEAD as usize;
-        while let Some((key, value, whole)) = bytes.get(at..).and_then(parse) {
-            at += whole as usize;
-            if !key.is_empty() {
-                batch.push((key, value));
-                continue;
-            }
-            for (key, value) in batch.drain(..) {
-                set(&mut values, key, value);
-            }
-        }
-        Ok(Some(values))
     }
 
     /// What only the keeper held gets a file again, if the folder takes one.
@@ -185,34 +202,17 @@ impl Records {
 
     /// Reads all that is whole, and goes on behind it.
     fn read_all(&mut self) -> io::Result<Values> {
-        let mut bytes = Vec::new();
-        let size = self.file.metadata()?.len();
-        bytes.reserve(usize::try_from(size).unwrap_or(0).min(MAX_VALUE));
-        let mut reader = &self.file;
-        io::Seek::rewind(&mut reader)?;
-        reader.read_to_end(&mut bytes)?;
-        let mut values = Values::new();
-        let mut batch = Vec::new();
-        let mut at = HEAD as usize;
-        while let Some((key, value, whole)) = bytes.get(at..).and_then(parse) {
-            let begin = at;
-            at += whole as usize;
-            if !key.is_empty() {
-                batch.push((begin, key, value, whole));
-                continue;
-            }
-            for (begin, key, value, whole) in batch.drain(..) {
-                let place = (begin + FRAME + key.len()) as u64;
-                self.note(key.into(), value.map(|v| Span { at: place, len: v.len() as u32, whole }));
-                set(&mut values, key, value);
-            }
-            self.end = at as u64;
-        }
-        if self.end < size {
+        let bytes = whole(&self.file)?;
+        let (found, end) = scan(&bytes);
+        self.live = found.values().map(|span| u64::from(span.whole)).sum();
+        self.index = found.into_iter().map(|(key, span)| (key.into(), span)).collect();
+        self.end = end;
+        if self.end < bytes.len() as u64 {
             // Torn by the end of its writer.
             self.file.set_len(self.end)?;
         }
-        Ok(values)
+        let places = self.index.iter().map(|(key, span)| (key.clone(), span.place())).collect();
+        Ok(Values { bytes, places })
     }
 
     /// The open file, for the keeper.
@@ -339,11 +339,35 @@ impl Records {
     }
 }
 
-fn set(values: &mut Values, key: &str, value: Option<&[u8]>) {
-    match value {
-        Some(value) => drop(values.insert(key.to_owned(), value.to_vec())),
-        None => drop(values.remove(key)),
+/// The bytes of the file, from its beginning.
+fn whole(mut file: &File) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(MAX_VALUE));
+    io::Seek::rewind(&mut file)?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Where the values lie that count, and where the last whole batch ends.
+fn scan(bytes: &[u8]) -> (HashMap<&str, Span>, u64) {
+    let (mut found, mut batch, mut at) = (HashMap::new(), Vec::new(), HEAD as usize);
+    let mut end = at;
+    while let Some((key, value, whole)) = bytes.get(at..).and_then(parse) {
+        let place = (at + FRAME + key.len()) as u64;
+        at += whole as usize;
+        if !key.is_empty() {
+            batch.push((key, value.map(|v| Span { at: place, len: v.len() as u32, whole })));
+            continue;
+        }
+        for (key, span) in batch.drain(..) {
+            match span {
+                Some(span) => drop(found.insert(key, span)),
+                None => drop(found.remove(key)),
+            }
+        }
+        end = at;
     }
+    (found, end as u64)
 }
 
 /// The newer of the two. When they are the same file, the one with a name.
@@ -437,8 +461,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn reopen(dir: &Path) -> Values {
-        Records::open(dir, None).unwrap().unwrap().1
+    type Map = BTreeMap<String, Vec<u8>>;
+
+    fn map(values: &Values) -> Map {
+        values.iter().map(|(key, value)| (key.to_owned(), value.to_vec())).collect()
+    }
+
+    fn reopen(dir: &Path) -> Map {
+        let looked = map(&Records::look(dir).unwrap().unwrap());
+        let read = map(&Records::open(dir, None).unwrap().unwrap().1);
+        assert_eq!(looked, read);
+        read
     }
 
     #[test]
@@ -453,7 +486,7 @@ mod tests {
         r.put("c", b"");
         r.write().unwrap();
         let values = reopen(dir.path());
-        assert_eq!(values, Values::from([("a".into(), b"3".to_vec()), ("c".into(), vec![])]));
+        assert_eq!(values, Map::from([("a".into(), b"3".to_vec()), ("c".into(), vec![])]));
     }
 
     #[test]
@@ -487,7 +520,7 @@ mod tests {
         assert!(r.is_nameless());
         let held = r.fd().try_clone_to_owned().unwrap();
         let (_, values) = Records::open(dir.path(), Some(held)).unwrap().unwrap();
-        assert_eq!(values.len(), 2, "the keeper's is newer");
+        assert_eq!(map(&values).len(), 2, "the keeper's is newer");
     }
 
     #[test]
@@ -501,7 +534,7 @@ mod tests {
         r.write().unwrap();
         let held = r.fd().try_clone_to_owned().unwrap();
         let (_, values) = Records::open(&sub, Some(held)).unwrap().unwrap();
-        assert_eq!(values["a"], b"1");
+        assert_eq!(values.get("a"), Some(&b"1"[..]));
         assert!(Records::open(&sub, None).unwrap().is_none());
     }
 
@@ -529,8 +562,8 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let mut r = Records::create(dir.path()).unwrap();
-            let mut states = vec![(HEAD, Values::new())];
-            let mut now = Values::new();
+            let mut states = vec![(HEAD, Map::new())];
+            let mut now = Map::new();
             for (key, value) in sets {
                 let key = format!("k{key}");
                 match value {
@@ -546,7 +579,7 @@ mod tests {
             fs::write(path(dir.path()), &bytes).unwrap();
             let (mut again, values) = Records::open(dir.path(), None).unwrap().unwrap();
             let whole = states.iter().rev().find(|(end, _)| *end <= at as u64).unwrap_or(&states[0]);
-            prop_assert_eq!(&values, &whole.1);
+            prop_assert_eq!(&map(&values), &whole.1);
             again.put("more", b"x");
             again.write().unwrap();
             prop_assert_eq!(&reopen(dir.path())["more"], b"x");

@@ -111,7 +111,7 @@ impl Store {
         };
         let found = match Records::open(folder, held) {
             Ok(None) => Found::Nothing,
-            Ok(Some((records, values))) => match understand(values, boot) {
+            Ok(Some((records, values))) => match understand(&values, boot) {
                 Ok(Some(estate)) => {
                     store.records = Some(records);
                     store.lineage.clone_from(&estate.daemon.lineage);
@@ -144,7 +144,7 @@ impl Store {
     /// What cannot be read.
     pub fn check(folder: &Path, boot: &str) -> Result<(), String> {
         match Records::look(folder).map_err(|e| supers_os::error_text(&e))? {
-            Some(values) => understand(values, boot).map(drop),
+            Some(values) => understand(&values, boot).map(drop),
             None => Ok(()),
         }
     }
@@ -244,24 +244,24 @@ impl Store {
 }
 
 /// Makes sense of what was read. `None` when it is of another boot.
-fn understand(mut values: Values, boot: &str) -> Result<Option<Estate>, String> {
-    let Some(daemon) = values.remove(DAEMON) else {
+fn understand(values: &Values, boot: &str) -> Result<Option<Estate>, String> {
+    let Some(daemon) = values.get(DAEMON) else {
         return if values.is_empty() { Ok(None) } else { Err("the daemon's own record is missing".into()) };
     };
-    let daemon: SavedDaemon = decode(&daemon)?;
+    let daemon: SavedDaemon = decode(daemon)?;
     if daemon.boot != boot {
         return Ok(None);
     }
-    let config = values.remove(CONFIG).ok_or("the record of the configuration is missing")?;
-    let config: SavedConfig<'static> = decode(&config)?;
-    let groups = values.remove(GROUPS).map_or_else(|| Ok(BTreeMap::new()), |bytes| decode(&bytes))?;
-    let connections = values.remove(CONNECTIONS).and_then(|text| String::from_utf8(text).ok());
+    let config = values.get(CONFIG).ok_or("the record of the configuration is missing")?;
+    let config: SavedConfig<'static> = decode(config)?;
+    let groups = values.get(GROUPS).map_or_else(|| Ok(BTreeMap::new()), decode)?;
+    let connections = values.get(CONNECTIONS).and_then(|text| String::from_utf8(text.to_vec()).ok());
     let (mut units, mut bus) = (Vec::new(), Vec::new());
-    for (key, bytes) in values {
+    for (key, bytes) in values.iter() {
         if let Some(name) = key.strip_prefix(UNIT) {
-            units.push((name.to_owned(), decode::<SavedUnit<'static>>(&bytes)?));
+            units.push((name.to_owned(), decode::<SavedUnit<'static>>(bytes)?));
         } else if key.starts_with(BUS) {
-            bus.push((key, bytes));
+            bus.push((key.to_owned(), bytes.to_vec()));
         }
     }
     units.sort_by_key(|(_, unit)| unit.place);

@@ -86,18 +86,26 @@ pub(crate) struct SavedConfig<'a> {
     files: Vec<Cow<'a, bstr::BString>>,
 }
 
+/// A program, as it differs from the one before it.
 #[derive(Debug, Serialize, Deserialize)]
 struct SavedProgram<'a> {
     spec: Cow<'a, Spec>,
+    /// Parts that are left out ([`Spec::without`]).
+    same: u8,
     about: Cow<'a, About>,
 }
 
 impl SavedConfig<'_> {
     /// Of what was read, under the settings that are in force.
     pub(crate) fn of<'a>(settings: &'a Settings, config: &'a Config) -> SavedConfig<'a> {
-        fn program(p: &Program) -> SavedProgram<'_> {
-            SavedProgram { spec: Cow::Borrowed(&*p.spec), about: Cow::Borrowed(&p.about) }
-        }
+        let mut before: Option<&Spec> = None;
+        let program = |p: &'a Program| {
+            let (spec, same) = match before.replace(&p.spec) {
+                Some(before) => p.spec.without(before),
+                None => ((*p.spec).clone(), 0),
+            };
+            SavedProgram { spec: Cow::Owned(spec), same, about: Cow::Borrowed(&p.about) }
+        };
         SavedConfig {
             settings: Cow::Borrowed(settings),
             programs: config.programs.iter().map(program).collect(),
@@ -112,7 +120,7 @@ impl SavedConfig<'_> {
         let mut before: Option<Arc<Spec>> = None;
         let program = |p: SavedProgram<'_>| {
             let mut spec = p.spec.into_owned();
-            before.iter().for_each(|before| spec.share(before));
+            before.iter().for_each(|before| spec.with(before, p.same));
             let spec = Arc::new(spec);
             before = Some(spec.clone());
             Program { spec, about: p.about.into_owned() }
@@ -171,6 +179,24 @@ mod tests {
     }
 
     #[test]
+    fn programs_that_are_alike_cost_little_and_come_back_whole() {
+        let program = |n: u32| {
+            let mut spec = Spec::new(&format!("p{n}"));
+            spec.context.env.vars.push(("LONG".into(), vec![b'x'; 1000].into()));
+            spec.context.umask = (n == 3).then_some(0o27);
+            spec.output.stdout.max_bytes = u64::from(n / 2);
+            Program { spec: Arc::new(spec), about: About { line: n, ..About::default() } }
+        };
+        let config = Config { programs: (0..6).map(program).collect(), ..Config::default() };
+        let settings = Settings::default();
+        let bytes = encode(&SavedConfig::of(&settings, &config));
+        assert!(bytes.len() < 3 * 1000 + 1200, "{} bytes", bytes.len());
+        let back = decode::<SavedConfig<'static>>(&bytes).unwrap().into_loaded().config;
+        assert!(back.programs.iter().zip(&config.programs).all(|(a, b)| a.spec == b.spec));
+        assert_eq!(back.programs.len(), 6);
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         let mut spec = Spec::new("web");
         spec.context.env.vars.push(("A".into(), b"\xff\0b".into()));
@@ -190,7 +216,8 @@ mod tests {
     fn the_format_is_pinned() {
         let spec = Spec::new("web");
         let settings = Settings::default();
-        let config = Config::default();
+        let program = Program { spec: Arc::new(Spec::new("web")), about: About::default() };
+        let config = Config { programs: vec![program], ..Config::default() };
         let cause = encode(&Cause::GaveUp { tries: 3, last: Box::new(Cause::Never) });
         let daemon = SavedDaemon { boot: "b".into(), ..SavedDaemon::default() };
         let sizes = [
@@ -202,5 +229,5 @@ mod tests {
         assert_eq!((super::super::file::FORMAT, sizes), (1, SIZES));
     }
 
-    const SIZES: [usize; 4] = [128, 62, 10, 3];
+    const SIZES: [usize; 4] = [128, 168, 10, 3];
 }

@@ -2,20 +2,24 @@
 //! crashes of the daemon and hours of a dead endpoint.
 //!
 //! [`message`] decides from values what is told; `outbox` keeps it on disk; `courier` decides when it is tried;
-//! `post` tries. The thread is started with the first delivery, or when an earlier daemon left some: without a
+//! `post` tries, over https with the help of a process (`messenger`, `errand`). The thread is started with the first delivery, or when an earlier daemon left some: without a
 //! webhook there is none. It sleeps until the next try is due.
 //!
 //! On the wire it is *at least once*: a daemon that dies between a 2xx and the note of it sends the same id once
 //! more. The id makes it one delivery.
 
 mod courier;
+mod errand;
 pub mod message;
+mod messenger;
 mod outbox;
 mod post;
 #[cfg(test)]
 mod tests;
 
+pub use errand::{Answer, Errand, read_away};
 pub use message::{Abnormal, Delivery, Fact, Sender, TAIL_LINES, abnormal, delivery, is_wanted};
+pub use messenger::{SUBCOMMAND, look_for_messenger};
 
 use crate::clock;
 use crate::logs::mainlog::Level;

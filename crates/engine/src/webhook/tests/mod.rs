@@ -2,6 +2,7 @@
 
 mod courier;
 mod message;
+mod messenger;
 mod outbox;
 mod wire;
 
