@@ -16,23 +16,10 @@ impl<T: Eq> Shared<T> {
             self.0 = other.0.clone();
         }
     }
-}
 
-impl<T: Eq + Default> Shared<T> {
-    /// Becomes empty when it is the other's equal, and says whether it is.
-    pub fn leave_out(&mut self, other: &Shared<T>) -> bool {
-        let same = Arc::ptr_eq(&self.0, &other.0) || self == other;
-        if same {
-            *self = Shared::default();
-        }
-        same
-    }
-
-    /// Takes the other's value if it was left out.
-    pub fn put_back(&mut self, other: &Shared<T>, same: bool) {
-        if same {
-            self.0 = other.0.clone();
-        }
+    /// The value, unless the other has an equal one.
+    pub fn unlike(&self, other: Option<&Shared<T>>) -> Option<&T> {
+        (!other.is_some_and(|other| Arc::ptr_eq(&self.0, &other.0) || self == other)).then_some(&*self.0)
     }
 }
 

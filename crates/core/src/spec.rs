@@ -385,6 +385,13 @@ pub struct Order {
     pub wants: Vec<String>,
 }
 
+impl Order {
+    /// There are no relations.
+    pub fn is_empty(&self) -> bool {
+        [&self.after, &self.before, &self.requires, &self.wants].iter().all(|list| list.is_empty())
+    }
+}
+
 impl Default for RestartPolicy {
     /// Supervisor's defaults (supervisor-contract 4).
     fn default() -> Self {
@@ -493,29 +500,6 @@ impl Spec {
         self.context.share(&other.context);
         self.output.share(&other.output);
         self.order.share(&other.order);
-    }
-
-    /// This description without what is as in `before`, and which parts that is, a bit each: for writing many that
-    /// are alike. [`Spec::with`] is the way back.
-    pub fn without(&self, before: &Spec) -> (Spec, u8) {
-        let (mut spec, mut same) = (self.clone(), 0);
-        same |= u8::from(spec.exec.leave_out(&before.exec));
-        same |= u8::from(spec.restart.leave_out(&before.restart)) << 1;
-        same |= u8::from(spec.stop.leave_out(&before.stop)) << 2;
-        same |= u8::from(spec.context.leave_out(&before.context)) << 3;
-        same |= u8::from(spec.output.leave_out(&before.output)) << 4;
-        same |= u8::from(spec.order.leave_out(&before.order)) << 5;
-        (spec, same)
-    }
-
-    /// Puts back what [`Spec::without`] left out; kept once for both.
-    pub fn with(&mut self, before: &Spec, same: u8) {
-        self.exec.put_back(&before.exec, same & 1 != 0);
-        self.restart.put_back(&before.restart, same & 2 != 0);
-        self.stop.put_back(&before.stop, same & 4 != 0);
-        self.context.put_back(&before.context, same & 8 != 0);
-        self.output.put_back(&before.output, same & 16 != 0);
-        self.order.put_back(&before.order, same & 32 != 0);
     }
 
     /// The variables by which the unit's process knows itself, for [`Env::names`].

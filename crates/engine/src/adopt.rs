@@ -82,8 +82,14 @@ impl Engine {
         let Estate { daemon, groups, units, bus, connections: _, loaded: _ } = estate;
         self.store.put_raw(CONNECTIONS, None);
         let parsed = self.parsed.read();
-        let known: HashMap<String, &Described> =
-            parsed.wanted.iter().map(|described| (described.0.full_name(), described)).collect();
+        let known: HashMap<(&str, &str), &Described> =
+            parsed.wanted.iter().map(|d| ((d.0.group.as_str(), d.0.name.as_str()), d)).collect();
+        let described = |name: &str| {
+            let (group, own) = name.split_once(':').unwrap_or((name, name));
+            // A name may hold a colon of its own.
+            let slowly = || parsed.wanted.iter().find(|d| d.0.full_name() == name);
+            known.get(&(group, own)).copied().or_else(slowly).cloned()
+        };
         self.again = daemon.again;
         let before = (daemon.version.clone(), daemon.leaving);
         // Our own keeper knows every child that ever began.
@@ -95,7 +101,7 @@ impl Engine {
                 (Some(spec), Some(origin)) => {
                     Some((Arc::new(Cow::into_owned(spec)), Arc::new(Cow::into_owned(origin))))
                 }
-                _ => known.get(&name).map(|d| (*d).clone()),
+                _ => described(&name),
             };
             let Some((spec, origin)) = described else {
                 self.journal
@@ -243,6 +249,9 @@ impl Engine {
         let exe = saved.exe;
         if saved.foreign != foreign || saved.identity == 0 {
             self.store.touch(unit);
+        }
+        if foreign && !saved.foreign {
+            self.history.adopted(self.now, &spec, run, pid);
         }
         let r = Run {
             unit,

@@ -3,7 +3,7 @@
 
 use crate::engine::Engine;
 use crate::sources::wanted;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use supers_config::Loaded;
 use supers_core::event::Happening;
@@ -22,14 +22,14 @@ pub(crate) struct Parsed {
     pub groups: BTreeMap<String, i32>,
     /// The daemon's `identifier`.
     pub identifier: String,
-    /// Where the descriptions of `wanted` lie.
-    places: HashSet<usize>,
+    /// Where the descriptions of `wanted` lie, in order.
+    places: Vec<usize>,
 }
 
 impl Parsed {
     /// This very description is one of `wanted`.
     pub(crate) fn contains(&self, spec: &Arc<Spec>) -> bool {
-        self.places.contains(&Arc::as_ptr(spec).addr())
+        self.places.binary_search(&Arc::as_ptr(spec).addr()).is_ok()
     }
 
     /// Descriptions that are as they were in `before` are kept once.
@@ -46,7 +46,8 @@ impl Parsed {
             }
         }
         let groups = loaded.config.groups.iter().cloned().collect();
-        let places = wanted.iter().map(|(spec, _)| Arc::as_ptr(spec).addr()).collect();
+        let mut places: Vec<usize> = wanted.iter().map(|(spec, _)| Arc::as_ptr(spec).addr()).collect();
+        places.sort_unstable();
         Parsed { wanted, groups, identifier: loaded.config.settings.identifier.clone(), places }
     }
 

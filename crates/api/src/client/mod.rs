@@ -156,7 +156,7 @@ impl Remote {
     /// As for [`Control::status`].
     pub async fn picture(&self, brief: bool) -> Result<Picture, Refusal> {
         let path = if brief { "/api/v1/status?brief=1" } else { "/api/v1/status" };
-        self.fetch_bytes(Asked::get(path)).await.map(|bytes| Picture { bytes, brief })
+        self.fetch_bytes(Asked::get(path)).await.map(Picture)
     }
 
     /// The newest `limit` entries of the history, of all or of the units that a name stands for; `since` in Unix

@@ -6,12 +6,8 @@ use std::borrow::Cow;
 use supers_core::control::{Refusal, Status};
 use supers_core::snapshot::{DaemonView, ProgramView};
 
-/// A status as it came.
-pub struct Picture {
-    pub(super) bytes: Bytes,
-    /// Only what a table shows: a line about the daemon, then one for each program.
-    pub(super) brief: bool,
-}
+/// A status as it came. A brief one has only what a table shows: a line about the daemon, then one for each program.
+pub struct Picture(pub(super) Bytes);
 
 impl Picture {
     /// Its texts lie in the answer itself.
@@ -19,8 +15,8 @@ impl Picture {
     /// # Errors
     /// The answer is not one.
     pub fn read(&self) -> Result<Status<'_>, Refusal> {
-        if !self.brief {
-            return read(&self.bytes);
+        if self.is_whole() {
+            return read(&self.0);
         }
         let mut programs = Vec::new();
         let daemon = self.each(&mut |program| programs.push(program.clone()))?;
@@ -35,12 +31,12 @@ impl Picture {
     // Within its caller it would be built for size, as that is.
     #[inline(never)]
     pub fn each<'a>(&'a self, each: &mut dyn FnMut(&ProgramView<'a>)) -> Result<DaemonView, Refusal> {
-        if !self.brief {
-            let Status { daemon, programs } = read(&self.bytes)?;
+        if self.is_whole() {
+            let Status { daemon, programs } = read(&self.0)?;
             programs.iter().for_each(each);
             return Ok(daemon);
         }
-        let text = read_text(&self.bytes)?;
+        let text = read_text(&self.0)?;
         let (daemon, mut rest) = text.split_once('\n').unwrap_or((text, ""));
         while !rest.is_empty() {
             if let Some((program, after)) = plain(rest) {
@@ -55,9 +51,14 @@ impl Picture {
         read(daemon.as_bytes())
     }
 
+    /// One document, which is what a daemon before the lines answers to either question.
+    fn is_whole(&self) -> bool {
+        self.0.starts_with(b"{\"daemon\":")
+    }
+
     /// Bytes of it.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.0.len()
     }
 }
 
@@ -116,13 +117,13 @@ mod tests {
     use crate::wire::json;
     use proptest::prelude::*;
 
-    fn brief(text: &str) -> Picture {
-        Picture { bytes: Bytes::from(text.to_owned()), brief: true }
+    fn picture(text: &str) -> Picture {
+        Picture(Bytes::from(text.to_owned()))
     }
 
     #[test]
     fn lines_one_by_one_and_at_once() {
-        let picture = brief(
+        let picture = picture(
             "{\"pid\":7,\"later\":1}\n[\"a\",\"b\",\"RUNNING\",5]\n[\"\\u00e4\",\"c\",\"FATAL\",0,0,1,-9,\"r\",\"h\"]\n{\"name\":\"x\"}\n",
         );
         let status = picture.read().unwrap();
@@ -132,10 +133,21 @@ mod tests {
         let wanted = [("b:a", 5, None), ("c:ä", 0, Some(-9)), (":x", 0, None)];
         assert_eq!(names, wanted.map(|(name, pid, exit)| (name.to_string(), pid, exit)));
         assert_eq!(status.programs.len(), 3);
-        assert_eq!(brief("{}\n").read().unwrap().programs.len(), 0);
-        for bad in ["", "[]", "{}\n[", "{}\n[\"a\"]x\n", "{}\n5\n", "{}\n[\"a\",\"b\",\"c\",05]\n"] {
-            assert!(brief(bad).read().is_err(), "{bad}");
+        assert_eq!(self::picture("{}\n").read().unwrap().programs.len(), 0);
+        for bad in ["", "5", "{}\n[", "{}\n[\"a\"]x\n", "{}\n5\n", "{}\n[\"a\",\"b\",\"c\",05]\n"] {
+            assert!(self::picture(bad).read().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_whole_document() {
+        let whole = picture(r#"{"daemon":{"pid":7},"programs":[{"name":"a","group":"a"},{"name":"b"}]}"#);
+        let mut names = Vec::new();
+        let daemon = whole.each(&mut |p| names.push(p.name.to_string())).unwrap();
+        assert_eq!(
+            (daemon.pid, names, whole.read().unwrap().programs.len()),
+            (7, vec!["a".into(), "b".into()], 2)
+        );
     }
 
     proptest! {

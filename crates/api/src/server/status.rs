@@ -126,14 +126,8 @@ struct Brief<'a>(ProgramView<'a>);
 impl Serialize for Brief<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let ProgramView { name, group, state, pid, uptime_s, restarts, exit, reason, hint, .. } = &self.0;
-        let filled = [
-            *pid != 0,
-            *uptime_s != 0,
-            *restarts != 0,
-            exit.is_some(),
-            !reason.is_empty(),
-            !hint.is_empty(),
-        ];
+        let filled =
+            [*pid != 0, *uptime_s != 0, *restarts != 0, exit.is_some(), !reason.is_empty(), !hint.is_empty()];
         let last = filled.iter().rposition(|f| *f).map_or(0, |at| at + 1);
         let mut list = s.serialize_seq(Some(3 + last))?;
         for text in [name, group, state] {

@@ -312,8 +312,8 @@ fn prepare_and_run(
         );
     }
     // Programs of before may still write to them.
-    let unclean = fs::read_dir(places.runtime.join("fifo")).is_ok_and(|mut fifos| fifos.next().is_some());
-    if !adopted && !unclean {
+    let unclean = || fs::read_dir(places.runtime.join("fifo")).is_ok_and(|mut f| f.next().is_some());
+    if !adopted && !unclean() {
         clean_auto_logs(&settings);
     }
     if !ancestor {

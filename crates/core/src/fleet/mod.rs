@@ -194,6 +194,10 @@ impl Fleet {
     /// configuration check refuses such units; this keeps the fleet alive whatever it is given).
     pub fn link(&mut self) {
         self.relink = false;
+        if self.iter().all(|(_, slot)| slot.spec.order.is_empty()) {
+            self.slots.iter_mut().flatten().for_each(|slot| slot.links = Links::default());
+            return self.release_held();
+        }
         let names = self.names();
         let look = |list: &[String], me: UnitId| -> Vec<UnitId> {
             let found = list.iter().filter_map(|n| names.get(n.as_str())).flatten().copied();

@@ -5,13 +5,17 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 use supers_config::{About, Config, Finding, Loaded, Program, Settings};
 use supers_core::exit::Exit;
 use supers_core::fleet::{SavedFleet, SavedSlot};
 use supers_core::proc::Exe;
 use supers_core::signal::Signal;
 use supers_core::snapshot::Origin;
-use supers_core::spec::Spec;
+use supers_core::share::Shared;
+use supers_core::spec::{
+    Command, Context, Kind, Listener, Order, Output, RestartPolicy, SharedSocket, Spec, StopPolicy,
+};
 
 /// The daemon as a whole. Runs are numbered beyond `fleet.last_run` only after that was raised here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,26 +90,137 @@ pub(crate) struct SavedConfig<'a> {
     files: Vec<Cow<'a, bstr::BString>>,
 }
 
-/// A program, as it differs from the one before it.
+/// A program. What is `None` is as in the program before it: most of a thousand are alike, and reading them is
+/// what nobody answers for after a crash.
 #[derive(Debug, Serialize, Deserialize)]
 struct SavedProgram<'a> {
-    spec: Cow<'a, Spec>,
-    /// Parts that are left out ([`Spec::without`]).
-    same: u8,
+    exec: Option<Cow<'a, Vec<Command>>>,
+    restart: Option<Cow<'a, RestartPolicy>>,
+    stop: Option<Cow<'a, StopPolicy>>,
+    context: Option<Cow<'a, Context>>,
+    output: Option<Cow<'a, Output>>,
+    order: Option<Cow<'a, Order>>,
+    rest: Rest<'a>,
     about: Cow<'a, About>,
+}
+
+/// What programs have for themselves.
+#[derive(Debug, Serialize, Deserialize)]
+struct Rest<'a> {
+    name: Cow<'a, str>,
+    group: Cow<'a, str>,
+    program: Cow<'a, str>,
+    kind: Kind,
+    stop_exec: Cow<'a, [Command]>,
+    reload_exec: Cow<'a, [Command]>,
+    autostart: bool,
+    remember: bool,
+    priority: i32,
+    group_priority: i32,
+    start_timeout: Option<Duration>,
+    listener: Option<Cow<'a, Listener>>,
+    socket: Option<Cow<'a, SharedSocket>>,
+    server_url: Option<Cow<'a, str>>,
+    refused: Option<Cow<'a, str>>,
+}
+
+impl<'a> SavedProgram<'a> {
+    fn of(program: &'a Program, before: Option<&Spec>) -> SavedProgram<'a> {
+        let Spec {
+            name,
+            group,
+            program: section,
+            kind,
+            exec,
+            stop_exec,
+            reload_exec,
+            autostart,
+            remember,
+            priority,
+            group_priority,
+            restart,
+            start_timeout,
+            stop,
+            context,
+            output,
+            order,
+            listener,
+            socket,
+            server_url,
+            refused,
+        } = &*program.spec;
+        let rest = Rest {
+            name: name.into(),
+            group: group.into(),
+            program: section.into(),
+            kind: *kind,
+            stop_exec: stop_exec.into(),
+            reload_exec: reload_exec.into(),
+            autostart: *autostart,
+            remember: *remember,
+            priority: *priority,
+            group_priority: *group_priority,
+            start_timeout: *start_timeout,
+            listener: listener.as_deref().map(Cow::Borrowed),
+            socket: socket.as_deref().map(Cow::Borrowed),
+            server_url: server_url.as_deref().map(Cow::Borrowed),
+            refused: refused.as_deref().map(Cow::Borrowed),
+        };
+        SavedProgram {
+            exec: exec.unlike(before.map(|b| &b.exec)).map(Cow::Borrowed),
+            restart: restart.unlike(before.map(|b| &b.restart)).map(Cow::Borrowed),
+            stop: stop.unlike(before.map(|b| &b.stop)).map(Cow::Borrowed),
+            context: context.unlike(before.map(|b| &b.context)).map(Cow::Borrowed),
+            output: output.unlike(before.map(|b| &b.output)).map(Cow::Borrowed),
+            order: order.unlike(before.map(|b| &b.order)).map(Cow::Borrowed),
+            rest,
+            about: Cow::Borrowed(&program.about),
+        }
+    }
+
+    fn into_program(self, before: Option<&Spec>) -> Program {
+        let rest = self.rest;
+        let spec = Spec {
+            name: rest.name.into_owned(),
+            group: rest.group.into_owned(),
+            program: rest.program.into_owned(),
+            kind: rest.kind,
+            exec: or_as(self.exec, before.map(|b| &b.exec)),
+            stop_exec: rest.stop_exec.into_owned(),
+            reload_exec: rest.reload_exec.into_owned(),
+            autostart: rest.autostart,
+            remember: rest.remember,
+            priority: rest.priority,
+            group_priority: rest.group_priority,
+            restart: or_as(self.restart, before.map(|b| &b.restart)),
+            start_timeout: rest.start_timeout,
+            stop: or_as(self.stop, before.map(|b| &b.stop)),
+            context: or_as(self.context, before.map(|b| &b.context)),
+            output: or_as(self.output, before.map(|b| &b.output)),
+            order: or_as(self.order, before.map(|b| &b.order)),
+            listener: rest.listener.map(|l| Box::new(l.into_owned())),
+            socket: rest.socket.map(|s| Box::new(s.into_owned())),
+            server_url: rest.server_url.map(Cow::into_owned),
+            refused: rest.refused.map(Cow::into_owned),
+        };
+        Program { spec: Arc::new(spec), about: self.about.into_owned() }
+    }
+}
+
+/// The value of its own, or that of the program before; of the first program nothing is missing.
+fn or_as<T: Clone + Default>(own: Option<Cow<'_, T>>, before: Option<&Shared<T>>) -> Shared<T> {
+    match (own, before) {
+        (Some(own), _) => Shared::from(own.into_owned()),
+        (None, Some(before)) => before.clone(),
+        (None, None) => Shared::default(),
+    }
 }
 
 impl SavedConfig<'_> {
     /// Of what was read, under the settings that are in force.
     pub(crate) fn of<'a>(settings: &'a Settings, config: &'a Config) -> SavedConfig<'a> {
         let mut before: Option<&Spec> = None;
-        let program = |p: &'a Program| {
-            let (spec, same) = match before.replace(&p.spec) {
-                Some(before) => p.spec.without(before),
-                None => ((*p.spec).clone(), 0),
-            };
-            SavedProgram { spec: Cow::Owned(spec), same, about: Cow::Borrowed(&p.about) }
-        };
+        let program = |p: &'a Program| SavedProgram::of(p, before.replace(&p.spec));
         SavedConfig {
             settings: Cow::Borrowed(settings),
             programs: config.programs.iter().map(program).collect(),
@@ -119,11 +234,9 @@ impl SavedConfig<'_> {
     pub(crate) fn into_loaded(self) -> Loaded {
         let mut before: Option<Arc<Spec>> = None;
         let program = |p: SavedProgram<'_>| {
-            let mut spec = p.spec.into_owned();
-            before.iter().for_each(|before| spec.with(before, p.same));
-            let spec = Arc::new(spec);
-            before = Some(spec.clone());
-            Program { spec, about: p.about.into_owned() }
+            let program = p.into_program(before.as_deref());
+            before = Some(program.spec.clone());
+            program
         };
         let config = Config {
             settings: self.settings.into_owned(),
@@ -229,5 +342,5 @@ mod tests {
         assert_eq!((super::super::file::FORMAT, sizes), (1, SIZES));
     }
 
-    const SIZES: [usize; 4] = [128, 168, 10, 3];
+    const SIZES: [usize; 4] = [128, 173, 10, 3];
 }
