@@ -1,5 +1,11 @@
 //! The shipped executables abort at a panic: nothing ever unwinds, so the tables for it (an eighth of the file) are
 //! left out.
+//!
+//! The unwinder itself, which can still be asked for a backtrace, comes from the static half of GCC's library: to load
+//! the shared half takes a tenth of a `supers status`.
+
+use std::path::Path;
+use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -10,5 +16,16 @@ fn main() {
         let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
         println!("cargo:rustc-link-arg-bins={folder}/no-unwind.ld");
         println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+        if is("CARGO_CFG_TARGET_ENV", "gnu") && has_static_unwinder() {
+            println!("cargo:rustc-link-lib=static:-bundle=gcc_eh");
+        }
     }
+}
+
+/// A linker that does not know it uses the shared half.
+fn has_static_unwinder() -> bool {
+    let linker = std::env::var_os("RUSTC_LINKER").unwrap_or_else(|| "cc".into());
+    let Ok(found) = Command::new(linker).arg("-print-file-name=libgcc_eh.a").output() else { return false };
+    // A bare name means that it was not found.
+    str::from_utf8(&found.stdout).is_ok_and(|path| Path::new(path.trim_end()).is_absolute())
 }

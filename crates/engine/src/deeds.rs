@@ -100,6 +100,10 @@ impl Engine {
             self.store.touch(unit);
         }
         self.perform();
+        // When another daemon is to follow they are only written down, and that one asks for them.
+        if self.leave.is_none() {
+            self.ask_for_starts();
+        }
         for (run, pid, foreign) in std::mem::take(&mut self.to_settle) {
             if let Err(e) = self.family.settle(run, pid, foreign) {
                 let text = format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e));
@@ -107,10 +111,10 @@ impl Engine {
             }
         }
         hit("commit.settled");
-        if self.leave.is_some() {
-            // They are written down: the next daemon asks for them.
-            return;
-        }
+    }
+
+    /// First of all: somebody waits for them.
+    fn ask_for_starts(&mut self) {
         for request in std::mem::take(&mut self.to_spawn) {
             self.requested += 1;
             if let Err((request, error)) = self.spawner.request(request) {

@@ -257,6 +257,7 @@ impl Engine {
             method: setup.family.method(),
             report: setup.family.report_fd(),
             holder: holder.clone(),
+            gifts: setup.family.takes_gifts(),
             contain: contain.clone(),
             reset_oom: setup.reset_oom,
             files: setup.files,

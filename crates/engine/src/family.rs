@@ -213,6 +213,11 @@ impl Family {
         if self.keeper.is_some() { Method::Keeper } else { Method::Own }
     }
 
+    /// A newborn may bring what the keeper is to hold.
+    pub(crate) fn takes_gifts(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|k| k.piles)
+    }
+
     pub(crate) fn report_fd(&self) -> Option<RawFd> {
         self.keeper.as_ref().map(|k| k.socket.as_raw_fd())
     }

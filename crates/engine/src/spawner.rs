@@ -20,7 +20,7 @@ use supers_core::exit::{Stage, StartError};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
 use supers_core::spec::{Command, Context, Limit, Resource, Spec};
-use supers_os::keeper_proto::Key;
+use supers_os::keeper_proto::{GIFTS, Key};
 use supers_os::spawn::{Child, Creds, Method, Plan, Report, Session, resolve, spawn};
 use supers_os::{reap, users};
 use tokio::sync::mpsc;
@@ -80,6 +80,8 @@ pub(crate) struct Setup {
     pub report: Option<RawFd>,
     /// Where descriptors are kept that must outlive the daemon.
     pub holder: Holder,
+    /// The keeper takes them from the child that they belong to.
+    pub gifts: bool,
     /// How units are kept together.
     pub contain: Contain,
     /// The daemon's own oom_score_adj is not 0, so each child sets its own.
@@ -150,6 +152,26 @@ fn start(setup: &Setup, request: &Request) -> Result<Started, StartError> {
     prepare(setup, request)?.launch(&request.spec, setup.method)
 }
 
+/// What the keeper is to hold of a start: its FIFOs, if it has not got them yet, and the writing end of its
+/// standard input, so that the program does not see its end because we ended.
+fn gifts(
+    setup: &Setup,
+    run: RunId,
+    streams: &Streams,
+    stdin: Option<&OwnedFd>,
+) -> [Option<(u64, RawFd)>; GIFTS] {
+    let fifos = streams.take_unheld().into_iter().map(|(name, fifo)| (Key::fifo(name.as_bytes()), fifo));
+    let all = fifos.chain(stdin.map(|stdin| (Key::run(run.0), stdin.as_fd())));
+    let mut gifts = [None; GIFTS];
+    if setup.gifts {
+        // Two streams and one input: as many as there are places.
+        gifts.iter_mut().zip(all).for_each(|(gift, (key, fd))| *gift = Some((key.0, fd.as_raw_fd())));
+    } else {
+        all.for_each(|(key, fd)| setup.holder.hold(key, fd));
+    }
+    gifts
+}
+
 /// Takes over the output of a unit that an earlier daemon started.
 fn adopt(
     setup: &Setup,
@@ -204,6 +226,8 @@ impl Prepared {
                 Ok(Started { child, streams: self.streams, stdin: self.stdin_keep, identity })
             }
             Err(error) => {
+                // The child may not have come so far as to bring them.
+                self.streams.give_again();
                 if unexecuted::counts_as_run(spec, &error) {
                     unexecuted::say(spec, &error, self.stderr);
                 }
@@ -238,8 +262,6 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         None => setup.logs.attach(request.unit, &name, &spec.output, ids, true)?,
     };
     hit("spawn.attached");
-    give(setup, &streams);
-    hit("spawn.held");
     let output = |e: std::io::Error| os_fault(Stage::Output, "open the output pipe", &e);
     let stdout = streams.stdout_writer().map_err(output)?;
     let stderr = streams.stderr_writer(&stdout).map_err(output)?;
@@ -247,11 +269,6 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         Some(socket) => (socket.try_clone().map_err(output)?, None),
         None => environ::stdin(context).map_err(output)?,
     };
-    if let Some(keep) = &stdin_keep {
-        // The program must not see its end because we ended.
-        setup.holder.hold(Key::run(request.run.0), keep.as_fd());
-    }
-
     // The kernel gives the lowest free number, so a number tells how many are in use.
     if u64::try_from(stderr.as_raw_fd()).unwrap_or(0) + RESERVED > setup.files.own {
         let text = format!(
@@ -263,6 +280,11 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
     let argv =
         c_strings(command.argv0.iter().chain(words.iter().skip(usize::from(command.argv0.is_some()))))?;
     let (env, pid_slots) = env.into_c_strings()?;
+    let directory = environ::directory(context, user.as_ref())?;
+    let cgroup = setup.contain.join(&name)?;
+    // At the end: what counts as given is given, whatever becomes of the child.
+    let gifts = gifts(setup, request.run, &streams, stdin_keep.as_ref());
+    hit("spawn.held");
     let plan = Plan {
         program,
         argv,
@@ -273,7 +295,7 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         stderr: stderr.as_raw_fd(),
         session: if context.session { Session::Session } else { Session::Group },
         creds,
-        directory: environ::directory(context, user.as_ref())?,
+        directory,
         umask: context.umask,
         limits: std::iter::once(files_of_child(setup.files)).chain(context.limits.iter().copied()).collect(),
         nice: context.nice,
@@ -281,8 +303,8 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         no_new_privileges: context.no_new_privileges,
         ignore_sigpipe: context.ignore_sigpipe,
         extra: Vec::new(),
-        report: setup.report.map(|fd| Report { fd, run: request.run.0 }),
-        cgroup: setup.contain.join(&name)?,
+        report: setup.report.map(|fd| Report { fd, run: request.run.0, gifts }),
+        cgroup,
     };
     Ok(Prepared { plan, streams, stdin_keep, stderr, _open: [stdin, stdout] })
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use supers_os::keeper_proto::{self, MANY, Pile, ToDaemon, ToKeeper, tell_daemon, tell_daemon_fd};
+use supers_os::keeper_proto::{self, Letter, MANY, Pile, ToDaemon, ToKeeper, tell_daemon, tell_daemon_fd};
 use supers_os::poll::Interest;
 use supers_os::{Exit, Pid, process, reap};
 
@@ -20,7 +20,7 @@ impl Keeper {
     pub(crate) fn hear(&mut self) {
         while let Some(daemon) = &self.daemon {
             match keeper_proto::hear_daemon(daemon.socket.as_fd()) {
-                Ok(Some((message, passenger))) => self.obey(message, passenger),
+                Ok(Some(letter)) => self.obey(letter),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Ok(None) | Err(_) => {
                     // Its end is closed: no more words, but it may live on for a while. The pidfd tells.
@@ -32,9 +32,14 @@ impl Keeper {
         }
     }
 
-    fn obey(&mut self, message: ToKeeper, passenger: Option<OwnedFd>) {
-        match message {
-            ToKeeper::Born { run, pid } => self.born(Pid(pid), run),
+    fn obey(&mut self, Letter { word, passenger, gifts }: Letter) {
+        match word {
+            ToKeeper::Born { run, pid } => {
+                self.born(Pid(pid), run);
+                for (key, fd) in gifts.into_iter().flatten() {
+                    self.store_put(key, Some(fd));
+                }
+            }
             ToKeeper::Ask { pid } => self.asked(Pid(pid)),
             ToKeeper::Ack { pid, run } => self.settle(Pid(pid), run),
             ToKeeper::List => {

@@ -10,8 +10,11 @@
 //! The daemon's end is shared by its children until they execute: a child's first act is to send
 //! [`ToKeeper::Born`] there, so the keeper always reads a birth before it can see that death.
 
+mod birth;
 mod many;
 
+pub(crate) use birth::report;
+pub use birth::{GIFTS, Letter, hear_daemon};
 pub use many::{Heard, MANY, Pile, recv_any};
 
 use crate::errno::retry;
@@ -45,7 +48,7 @@ pub enum ToDaemon {
         keeper_pid: i32,
         /// An upgrade was tried, its daemon was not ready in time, and this is the old program again.
         rolled_back: bool,
-        /// The keeper understands [`ToKeeper::Inherit`].
+        /// The keeper understands [`ToKeeper::Inherit`], and newborns that bring what is to be held ([`Letter`]).
         piles: bool,
     },
     /// A signal was sent to the keeper, and means the daemon.
@@ -463,15 +466,6 @@ pub fn tell_daemon_fd(fd: BorrowedFd<'_>, message: &ToDaemon, passenger: Borrowe
     with_passenger(fd, &message.encode(), passenger)
 }
 
-/// The keeper's side of [`recv_fd`]; `None` when the daemon and all its unborn children are gone.
-/// Allocates nothing.
-///
-/// # Errors
-/// `WouldBlock` when there is none yet.
-pub fn hear_daemon(fd: BorrowedFd<'_>) -> io::Result<Option<(ToKeeper, Option<OwnedFd>)>> {
-    next(fd, ToKeeper::decode)
-}
-
 fn with_passenger(fd: BorrowedFd<'_>, message: &[u8; SIZE], passenger: BorrowedFd<'_>) -> io::Result<()> {
     retry(|| socket::send_fds(fd, message, &[passenger]))
 }
@@ -577,15 +571,17 @@ mod tests {
         let (a, b) = socket::pair().unwrap();
         let (mut read, write) = io::pipe().unwrap();
         send_fd(a.as_fd(), &ToKeeper::Store { key: 5 }, write.as_fd()).unwrap();
-        let (message, passenger) = hear_daemon(b.as_fd()).unwrap().unwrap();
-        assert_eq!(message, ToKeeper::Store { key: 5 });
+        let Letter { word, passenger, .. } = hear_daemon(b.as_fd()).unwrap().unwrap();
+        assert_eq!(word, ToKeeper::Store { key: 5 });
         io::Write::write_all(&mut std::fs::File::from(passenger.unwrap()), b"x").unwrap();
         // With an unknown kind, more than one, and to somebody who does not expect any.
         let mut odd = ToKeeper::List.encode();
         odd[2..4].copy_from_slice(&999u16.to_ne_bytes());
         socket::send_fds(a.as_fd(), &odd, &[write.as_fd()]).unwrap();
         socket::send_fds(a.as_fd(), &ToKeeper::List.encode(), &[write.as_fd(), write.as_fd()]).unwrap();
-        assert!(matches!(hear_daemon(b.as_fd()).unwrap(), Some((ToKeeper::List, Some(_)))));
+        let letter = hear_daemon(b.as_fd()).unwrap().unwrap();
+        assert!(letter.word == ToKeeper::List && letter.passenger.is_some());
+        drop(letter);
         tell_daemon_fd(a.as_fd(), &ToDaemon::Held { key: 6 }, write.as_fd()).unwrap();
         assert_eq!(recv(b.as_fd()).unwrap(), Some(ToDaemon::Held { key: 6 }));
         drop(write);
@@ -602,7 +598,8 @@ mod tests {
         socket::send(a.as_fd(), &odd).unwrap();
         socket::send(a.as_fd(), b"short").unwrap();
         send(a.as_fd(), &ToKeeper::Ask { pid: 8 }).unwrap();
-        assert!(matches!(hear_daemon(b.as_fd()).unwrap(), Some((ToKeeper::Ask { pid: 8 }, None))));
+        let letter = hear_daemon(b.as_fd()).unwrap().unwrap();
+        assert!(letter.word == ToKeeper::Ask { pid: 8 } && letter.passenger.is_none());
         drop(a);
         assert!(hear_daemon(b.as_fd()).unwrap().is_none());
     }

@@ -2,11 +2,11 @@
 
 use crate::errno::{check, check_len};
 use std::ffi::{CString, c_int};
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::ptr;
 
@@ -18,7 +18,10 @@ pub fn mkfifo(path: &Path, mode: u32) -> io::Result<()> {
     let c_path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: a NUL-terminated string.
     check(unsafe { libc::mkfifo(c_path.as_ptr(), mode) })?;
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+    if path.symlink_metadata()?.permissions().mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Opens a FIFO for both directions, non-blocking; never waits, and refuses a symbolic link.

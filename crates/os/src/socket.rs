@@ -107,20 +107,34 @@ pub fn recv_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], fds: &mut Vec<OwnedFd
     receive(socket, buffer, |fd| fds.push(fd))
 }
 
-/// Receives one message with at most one descriptor (close-on-exec); further ones are closed. Allocates
-/// nothing. A descriptor for which this process has no room is lost, and the message comes without it.
+/// Receives one message with at most one descriptor (close-on-exec); see [`recv_some`].
 ///
 /// # Errors
 /// As for [`recv`].
 pub fn recv_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut first = None;
+    recv_some::<1>(socket, buffer).map(|(n, [first])| (n, first))
+}
+
+/// Receives one message with at most `N` descriptors (close-on-exec), in order; further ones are closed. Allocates
+/// nothing. Descriptors for which this process has no room are lost, and the message comes without them.
+///
+/// # Errors
+/// As for [`recv`].
+pub fn recv_some<const N: usize>(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, [Option<OwnedFd>; N])> {
+    let mut fds = [const { None }; N];
+    let mut places = fds.iter_mut();
     let got = receive(socket, buffer, |fd| {
-        first.get_or_insert(fd);
+        if let Some(place) = places.next() {
+            *place = Some(fd);
+        }
     });
     match got {
         // As in `recv`.
-        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok((0, None)),
-        other => other.map(|n| (n, first)),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok((0, fds)),
+        other => other.map(|n| (n, fds)),
     }
 }
 

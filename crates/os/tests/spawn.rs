@@ -95,7 +95,7 @@ fn every_stage_says_what_failed() {
         (
             Stage::Report,
             "tell the keeper: Broken pipe".into(),
-            Box::new(|p| p.report = Some(Report { fd, run: 1 })),
+            Box::new(|p| p.report = Some(Report { fd, run: 1, gifts: [None; 3] })),
         ),
         (Stage::Files, "set up the descriptors: Bad file descriptor".into(), Box::new(|p| p.stdin = 999_999)),
         (
@@ -407,14 +407,22 @@ fn the_birth_is_reported_first() {
     use supers_os::keeper_proto::{ToKeeper, hear_daemon};
     let (keeper, daemon) = socket::pair().unwrap();
     supers_os::pipe::set_nonblocking(&daemon).unwrap();
+    let (read, write) = std::io::pipe().unwrap();
     for call in CLONES {
         let mut plan = Plan::new(c("/no/such"), vec![c("x")]);
-        plan.report = Some(Report { fd: daemon.as_raw_fd(), run: 1 << 50 });
+        let gifts = [None, Some((7, write.as_raw_fd())), Some((8, read.as_raw_fd()))];
+        plan.report = Some(Report { fd: daemon.as_raw_fd(), run: 1 << 50, gifts });
         spawn_by(&plan, Method::Own, call).unwrap_err();
-        let born = hear_daemon(keeper.as_fd()).unwrap();
-        assert!(
-            matches!(born, Some((ToKeeper::Born { run, pid }, None)) if run == 1 << 50 && pid > 1),
-            "{born:?}"
-        );
+        let born = hear_daemon(keeper.as_fd()).unwrap().unwrap();
+        assert!(matches!(born.word, ToKeeper::Born { run, pid } if run == 1 << 50 && pid > 1), "{born:?}");
+        let [None, Some((7, a)), Some((8, b))] = born.gifts else { panic!("{:?}", born.gifts) };
+        std::io::Write::write_all(&mut std::fs::File::from(a), b"x").unwrap();
+        let mut one = [0];
+        std::io::Read::read_exact(&mut std::fs::File::from(b), &mut one).unwrap();
+        plan.report = Some(Report { fd: daemon.as_raw_fd(), run: 2, gifts: [None; 3] });
+        spawn_by(&plan, Method::Own, call).unwrap_err();
+        let born = hear_daemon(keeper.as_fd()).unwrap().unwrap();
+        assert!(matches!(born.word, ToKeeper::Born { run: 2, .. }), "{born:?}");
+        assert!(born.gifts.iter().all(Option::is_none));
     }
 }

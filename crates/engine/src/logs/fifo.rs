@@ -26,13 +26,12 @@ pub(super) struct Fifo {
 impl Fifo {
     /// Opens the FIFO, making it when it is missing or something else has its name.
     pub(super) fn open(path: &Path) -> io::Result<Fifo> {
-        match fs::symlink_metadata(path) {
-            Ok(meta) if meta.file_type().is_fifo() => {}
-            Ok(_) => {
+        if let Err(e) = pipe::mkfifo(path, 0o600) {
+            let there = fs::symlink_metadata(path).map_err(|_| e)?;
+            if !there.file_type().is_fifo() {
                 fs::remove_file(path)?;
                 pipe::mkfifo(path, 0o600)?;
             }
-            Err(_) => pipe::mkfifo(path, 0o600)?,
         }
         Ok(Fifo::new(pipe::open_fifo(path)?.into(), path, false))
     }

@@ -418,6 +418,8 @@ fn a_renamed_file_is_left_on_request() {
     say(&streams, "two\n");
     rig.settle(1);
     rig.logs.reopen_all();
+    // Orders are done in order: what is written after this one finds the new file.
+    rig.settle(1);
     say(&streams, "three\n");
     rig.settle(1);
     assert_eq!(text(&moved), "one\ntwo\n");

@@ -94,7 +94,7 @@ impl Daemon {
     }
 
     pub(crate) fn start(&self, run: u64, mut plan: Plan) -> Child {
-        plan.report = Some(Report { fd: self.socket.as_raw_fd(), run });
+        plan.report = Some(Report { fd: self.socket.as_raw_fd(), run, gifts: [None; 3] });
         spawn(&plan, Method::Keeper).unwrap()
     }
 
@@ -162,7 +162,7 @@ pub(crate) fn exit_is_told_and_kept(daemon: &mut Daemon) {
     assert_eq!(daemon.word(), ToDaemon::Exit { pid: killed.pid.0, run: 6, exit });
     // A start that fails is a birth and an end, too.
     let plan = Plan {
-        report: Some(Report { fd: daemon.socket.as_raw_fd(), run: 7 }),
+        report: Some(Report { fd: daemon.socket.as_raw_fd(), run: 7, gifts: [None; 3] }),
         ..Plan::new(c"/no/such".into(), vec![])
     };
     spawn(&plan, Method::Keeper).unwrap_err();

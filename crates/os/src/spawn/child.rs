@@ -6,10 +6,11 @@
 
 use super::plan::{CgroupJoin, Creds, Plan, Session};
 use super::stage::Failure;
-use crate::keeper_proto::ToKeeper;
+use crate::keeper_proto::{self, GIFTS};
 use crate::signals::set_disposition;
 use std::convert::Infallible;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use supers_core::exit::Stage;
 use supers_core::spec::{Limit, Resource};
@@ -111,24 +112,68 @@ fn errno() -> i32 {
 /// always reads on.
 fn report(plan: &Plan, pid: c_long) -> Result<(), Failure> {
     let Some(report) = plan.report else { return Ok(()) };
-    let fd = c_long::from(report.fd);
-    let message = ToKeeper::Born { run: report.run, pid: pid as i32 }.encode();
+    let keys = report.gifts.map(|gift| gift.map_or(0, |(key, _)| key));
+    let mut message = keeper_proto::report(report.run, pid as i32, keys);
+    let mut control = Control([0; 32]);
+    let mut part = libc::iovec { iov_base: message.as_mut_ptr().cast(), iov_len: message.len() };
+    // SAFETY: plain data; all zeros is a valid empty header.
+    let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    take_along(&report.gifts, &mut header, &mut control);
     loop {
-        let flags = c_long::from(libc::MSG_NOSIGNAL);
-        // SAFETY: the buffer and its length belong together; no address is given.
+        // SAFETY: the header describes buffers that live until the call returns.
         let sent = unsafe {
-            libc::syscall(libc::SYS_sendto, fd, message.as_ptr(), message.len(), flags, 0usize, 0usize)
+            libc::syscall(libc::SYS_sendmsg, report.fd, &raw const header, c_long::from(libc::MSG_NOSIGNAL))
         };
         match call(Stage::Report, sent) {
             Ok(_) => return Ok(()),
             Err(Failure { errno: libc::EINTR, .. }) => {}
-            Err(Failure { errno: libc::EAGAIN, .. }) => {
+            // ETOOMANYREFS: more descriptors are under way than this user may have; it does not last.
+            Err(Failure { errno: libc::EAGAIN | libc::ETOOMANYREFS, .. }) => {
                 let mut poll = libc::pollfd { fd: report.fd, events: libc::POLLOUT, revents: 0 };
-                // SAFETY: one valid entry; no time limit and no signal mask. Its result does not
-                // matter: the next send tells.
-                unsafe { libc::syscall(libc::SYS_ppoll, &raw mut poll, 1usize, 0usize, 0usize, 0usize) };
+                let pause = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+                // SAFETY: one valid entry, a valid time limit, no signal mask. Its result does not matter: the
+                // next send tells.
+                unsafe {
+                    libc::syscall(libc::SYS_ppoll, &raw mut poll, 1usize, &raw const pause, 0usize, 0usize)
+                };
             }
             Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Room for the control part of a report, aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; 32]);
+
+const _: () = assert!(size_of::<libc::cmsghdr>() + GIFTS * size_of::<RawFd>() <= 32, "all gifts fit");
+
+/// Lays descriptors into a message.
+fn take_along(
+    gifts: &[Option<(u64, RawFd)>; GIFTS],
+    header: &mut libc::msghdr,
+    control: &mut Control,
+) {
+    let count = gifts.iter().flatten().count();
+    if count == 0 {
+        return;
+    }
+    let bytes = (count * size_of::<RawFd>()) as u32;
+    header.msg_control = (&raw mut control.0).cast();
+    // SAFETY (both): computes a length.
+    header.msg_controllen = unsafe { libc::CMSG_SPACE(bytes) } as _;
+    // SAFETY: the control buffer has room for one header with all gifts (asserted above), so the first header and
+    // its data lie inside it.
+    unsafe {
+        let first = libc::CMSG_FIRSTHDR(header);
+        (*first).cmsg_level = libc::SOL_SOCKET;
+        (*first).cmsg_type = libc::SCM_RIGHTS;
+        (*first).cmsg_len = libc::CMSG_LEN(bytes) as _;
+        let data = libc::CMSG_DATA(first).cast::<RawFd>();
+        for (i, (_, fd)) in gifts.iter().flatten().enumerate() {
+            data.add(i).write_unaligned(*fd);
         }
     }
 }

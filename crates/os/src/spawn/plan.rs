@@ -1,5 +1,6 @@
 //! What a new process shall look like, as values.
 
+use crate::keeper_proto::GIFTS;
 use crate::strays::Tag;
 use std::ffi::{CString, c_char};
 use std::os::fd::{OwnedFd, RawFd};
@@ -88,13 +89,15 @@ pub struct Creds {
     pub groups: Vec<u32>,
 }
 
-/// How the child makes itself known.
+/// How the child makes itself known ([`crate::keeper_proto::Letter`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The daemon's end of the keeper's socket.
     pub fd: RawFd,
     /// The run.
     pub run: u64,
+    /// What the keeper is to hold from then on: keys and descriptors, which stay open until the child executes.
+    pub gifts: [Option<(u64, RawFd)>; GIFTS],
 }
 
 /// A process that executes its program.
