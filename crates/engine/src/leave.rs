@@ -4,6 +4,7 @@
 use crate::engine::{Ended, Engine};
 use crate::failpoint::hit;
 use crate::store::Leaving;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use supers_core::exit::{Stage, StartError};
@@ -60,11 +61,14 @@ impl Engine {
         self.webhooks.stop();
         self.journal.flush();
         self.logs.leave();
-        self.logs.join();
         hit("leave.done");
         match why {
             Leave::Orphaned => Ended::Orphaned(self.legacy()),
-            Leave::Upgrade(binary) => Ended::Upgrade(binary),
+            Leave::Upgrade(binary) => {
+                // This process ends at once, and somebody waits for an answer: nothing is cleared away.
+                let _ = ManuallyDrop::new(self);
+                Ended::Upgrade(binary)
+            }
         }
     }
 

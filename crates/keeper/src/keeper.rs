@@ -73,7 +73,7 @@ pub struct Keeper {
     pub(crate) fetching: Option<u64>,
     /// It hears of many at once.
     pub(crate) piles: bool,
-    /// The daemon has closed its end of the socket.
+    /// The daemon has closed its end of the socket, or says nothing more.
     pub(crate) hung_up: bool,
     /// A daemon that has been replaced, and is not reaped yet; true when that was arranged.
     departed: Option<(Pid, bool)>,
@@ -263,15 +263,15 @@ impl Keeper {
         self.daemon = Some(daemon);
     }
 
-    /// The daemon's end of the socket is closed. When that is because it dies, or because another takes its place,
-    /// the next one need not wait until the kernel has cleared everything of it away, which takes milliseconds with
-    /// thousands of descriptors: none of its code runs any more.
+    /// The daemon has said its last word, or its end of the socket is closed because it dies. The next one need not
+    /// wait until the kernel has cleared everything of it away, which takes milliseconds with thousands of
+    /// descriptors: none of its code does anything any more.
     fn replace_early(&mut self) -> Option<i32> {
         let pid = self.daemon.as_ref()?.child.pid;
         let arranged = self.upgrade.is_some();
-        let sudden = !arranged && self.launcher.patience.is_calm(now());
-        let leaves_alone = self.last.is_none() && !self.again && self.launcher.trial.is_none();
-        if !leaves_alone || !(arranged || sudden) || self.departed.is_some() || !process::is_exiting(pid.0) {
+        let sudden = || self.launcher.patience.is_calm(now()) && process::is_exiting(pid.0);
+        let is_last = self.last.is_some() || self.again || self.launcher.trial.is_some();
+        if is_last || self.departed.is_some() || !(arranged || sudden()) {
             return None;
         }
         self.daemon = None;

@@ -57,7 +57,11 @@ impl Keeper {
                 (self.listing, self.fetching, self.piles) = (true, Some(0), true);
             }
             ToKeeper::Upgrade => match passenger {
-                Some(binary) => self.upgrade = Some(binary),
+                Some(binary) => {
+                    // Its last word: it touches nothing any more.
+                    self.upgrade = Some(binary);
+                    self.hung_up = true;
+                }
                 None => {
                     complain(format_args!("an upgrade without a program: the old one is started again"));
                     (self.again, self.launcher.rolled_back) = (true, true);

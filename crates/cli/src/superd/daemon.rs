@@ -476,6 +476,8 @@ fn serve(
             holder
                 .upgrade(binary.as_fd())
                 .map_err(|e| Stop::io("the keeper does not take the program", &e))?;
+            // The next daemon is on its way already.
+            process::end_now(0);
         }
         Ok(ended)
     });

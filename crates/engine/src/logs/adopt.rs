@@ -8,9 +8,14 @@ use crate::failpoint::hit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 use supers_core::exit::StartError;
 use supers_core::ids::UnitId;
 use supers_core::spec::Output;
+
+/// How long a thread that moves bytes at the moment may take to end that.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
 impl Logs {
     /// Like [`Logs::attach`], for a unit that an earlier daemon attached. `fifos` are that daemon's FIFOs as
@@ -86,11 +91,15 @@ impl Logs {
         lock(&self.shared.units).values().map(Arc::clone).collect()
     }
 
-    /// Another daemon takes over: ends the thread and leaves everything where it is. Bytes that were read
-    /// already are written if their target takes them. To be followed by [`Logs::join`].
+    /// Another daemon takes over: leaves everything where it is, and comes back when nothing is moved any more. Bytes
+    /// that were read already are written if their target takes them. The thread ends by itself; to close all that
+    /// it has open takes a while with a thousand units, for which nobody need wait.
     pub fn leave(&self) {
         self.shared.book.leave();
-        self.shared.send(Cmd::Leave);
+        let (done, wait) = channel();
+        self.shared.send(Cmd::Leave(done));
+        // An error is what is waited for; a thread that ended by itself would never send it.
+        let _ = wait.recv_timeout(LEAVE_LIMIT);
     }
 
     /// The thread has ended: nothing is moved any more.

@@ -8,6 +8,7 @@ use super::{LogFact, lock};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 use supers_core::control::Stream;
 use supers_core::ids::{RunId, UnitId};
@@ -31,8 +32,8 @@ pub(super) enum Cmd {
     Consumed(UnitId, usize),
     /// All units of an earlier daemon are attached.
     Adopted,
-    /// Another daemon takes over.
-    Leave,
+    /// Another daemon takes over. The sender is dropped when nothing is moved any more.
+    Leave(Sender<()>),
     Shutdown,
 }
 
@@ -69,7 +70,10 @@ impl Pump {
                 }
                 Cmd::Consumed(unit, bytes) => self.consumed(unit, bytes),
                 Cmd::Adopted => self.adopted(),
-                Cmd::Leave => self.leave(),
+                Cmd::Leave(done) => {
+                    self.leave();
+                    drop(done);
+                }
                 Cmd::Shutdown => {
                     self.closing = true;
                     for unit in self.units.keys().copied().collect::<Vec<_>>() {
