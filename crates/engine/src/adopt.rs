@@ -99,7 +99,7 @@ impl Engine {
         for (name, SavedUnit { place, spec, origin, slot, runs: saved }) in units {
             let described = match (spec, origin) {
                 (Some(spec), Some(origin)) => {
-                    Some((Arc::new(Cow::into_owned(spec)), Arc::new(Cow::into_owned(origin))))
+                    Some((Arc::new(Cow::into_owned(*spec)), Arc::new(Cow::into_owned(*origin))))
                 }
                 _ => described(&name),
             };
@@ -367,7 +367,10 @@ impl Engine {
         }
         let text = format!("{} processes are left of which no records tell: ending them", living.len());
         self.journal.warn(self.now, &text);
-        for (signal, patience) in [(Signal::TERM, LEFTOVER_PATIENCE), (Signal::KILL, LEFTOVER_PATIENCE)] {
+        let mut later = Vec::new();
+        'ending: for (signal, patience) in
+            [(Signal::TERM, LEFTOVER_PATIENCE), (Signal::KILL, LEFTOVER_PATIENCE)]
+        {
             for (_, pid) in &living {
                 let _ = reap::kill_group(*pid, signal);
             }
@@ -379,18 +382,22 @@ impl Engine {
                 }
                 for t in self.family.take() {
                     match t {
-                        Tidings::Ended { run, pid, .. } => {
-                            living.retain(|(r, _)| *r != run);
+                        Tidings::Ended { run, pid, .. } if living.iter().any(|(left, _)| *left == run) => {
+                            living.retain(|(left, _)| *left != run);
                             self.let_go(run, pid);
                         }
-                        Tidings::Signal(signal) => self.signalled(signal),
-                        Tidings::Stranger { .. } => {}
-                        Tidings::KeeperGone => return,
+                        // Of those that are taken over, and of everything else: when all goes on.
+                        Tidings::Ended { .. } | Tidings::Signal(_) | Tidings::Stranger { .. } => later.push(t),
+                        Tidings::KeeperGone => {
+                            later.push(t);
+                            break 'ending;
+                        }
                     }
                 }
                 self.send_out();
             }
         }
+        self.family.put_back(later);
     }
 }
 

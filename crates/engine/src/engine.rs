@@ -390,6 +390,8 @@ impl Engine {
             self.journal.warn(self.now, &text);
         }
         if self.adopted {
+            // Records that were damaged may know nothing of a run: its unit is not to run twice.
+            self.await_leftovers().await;
             self.go_on();
         } else if !self.fleet.is_stopping() {
             self.await_leftovers().await;

@@ -247,6 +247,11 @@ impl Family {
         }
     }
 
+    /// Gives back what [`Family::take`] gave, for the next time.
+    pub(crate) fn put_back(&mut self, tidings: Vec<Tidings>) {
+        self.early.extend(tidings);
+    }
+
     /// Looks after a process from now on.
     pub(crate) fn watch(&mut self, run: RunId, pid: Pid, pidfd: &OwnedFd) -> io::Result<()> {
         self.watched.insert(run, Watched { pid, foreign: None });

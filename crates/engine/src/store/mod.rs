@@ -8,7 +8,7 @@
 mod file;
 mod saved;
 
-pub(crate) use saved::{Leaving, SavedConfig, SavedDaemon, SavedRun, SavedUnit};
+pub(crate) use saved::{Leaving, SavedDaemon, SavedRun, SavedUnit};
 
 use crate::bus::Change;
 use crate::engine::Engine;
@@ -16,7 +16,7 @@ use crate::failpoint::hit;
 use crate::groups::Parsed;
 use crate::held::Holder;
 use file::{Records, Values, Wrote};
-use saved::{decode, encode};
+use saved::{decode, decode_config, encode, encode_config};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -172,7 +172,7 @@ impl Store {
 
     /// The configuration that was applied.
     fn config(&mut self, settings: &Settings, loaded: &Loaded) {
-        let bytes = encode(&SavedConfig::of(settings, &loaded.config));
+        let bytes = encode_config(settings, &loaded.config);
         if let Some(records) = &mut self.records {
             records.put(CONFIG, &bytes);
         }
@@ -253,7 +253,7 @@ fn understand(values: &Values, boot: &str) -> Result<Option<Estate>, String> {
         return Ok(None);
     }
     let config = values.get(CONFIG).ok_or("the record of the configuration is missing")?;
-    let config: SavedConfig<'static> = decode(config)?;
+    let loaded = decode_config(config)?;
     let groups = values.get(GROUPS).map_or_else(|| Ok(BTreeMap::new()), decode)?;
     let connections = values.get(CONNECTIONS).and_then(|text| String::from_utf8(text.to_vec()).ok());
     let (mut units, mut bus) = (Vec::new(), Vec::new());
@@ -265,7 +265,7 @@ fn understand(values: &Values, boot: &str) -> Result<Option<Estate>, String> {
         }
     }
     units.sort_by_key(|(_, unit)| unit.place);
-    Ok(Some(Estate { daemon, groups, units, bus, connections, loaded: config.into_loaded() }))
+    Ok(Some(Estate { daemon, groups, units, bus, connections, loaded }))
 }
 
 impl Engine {
@@ -379,8 +379,8 @@ impl Engine {
         });
         let unit = SavedUnit {
             place: id.0,
-            spec: (!known).then(|| Cow::Borrowed(&*slot.spec)),
-            origin: (!known).then(|| Cow::Borrowed(&*slot.origin)),
+            spec: (!known).then(|| Box::new(Cow::Borrowed(&*slot.spec))),
+            origin: (!known).then(|| Box::new(Cow::Borrowed(&*slot.origin))),
             slot: saved,
             runs: runs.collect(),
         };

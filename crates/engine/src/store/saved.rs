@@ -53,10 +53,10 @@ pub(crate) enum Leaving {
 pub(crate) struct SavedUnit<'a> {
     /// Its place among the units.
     pub place: u32,
-    /// Its description; absent when it is the one in the configuration.
-    pub spec: Option<Cow<'a, Spec>>,
+    /// Its description; absent when it is the one in the configuration, as it mostly is.
+    pub spec: Option<Box<Cow<'a, Spec>>>,
     /// Where that stands; likewise.
-    pub origin: Option<Cow<'a, Origin>>,
+    pub origin: Option<Box<Cow<'a, Origin>>>,
     /// What it is.
     pub slot: SavedSlot,
     /// Its processes.
@@ -80,14 +80,56 @@ pub(crate) struct SavedRun {
     pub due: Option<(Signal, bool)>,
 }
 
-/// The configuration as it was last applied.
+/// The configuration as it was last applied, without its programs: those follow, one after the other.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct SavedConfig<'a> {
+struct SavedConfig<'a> {
     settings: Cow<'a, Settings>,
-    programs: Vec<SavedProgram<'a>>,
     groups: Cow<'a, [(String, i32)]>,
     findings: Cow<'a, [Finding]>,
     files: Vec<Cow<'a, bstr::BString>>,
+    programs: usize,
+}
+
+/// What was read, under the settings that are in force.
+pub(crate) fn encode_config(settings: &Settings, config: &Config) -> Vec<u8> {
+    let mut bytes = encode(&SavedConfig {
+        settings: Cow::Borrowed(settings),
+        groups: Cow::Borrowed(&config.groups),
+        findings: Cow::Borrowed(&config.findings),
+        files: config.files.iter().map(Cow::Borrowed).collect(),
+        programs: config.programs.len(),
+    });
+    let mut before: Option<&Spec> = None;
+    for program in &config.programs {
+        bytes.extend(encode(&SavedProgram::of(program, before.replace(&program.spec))));
+    }
+    bytes
+}
+
+/// As if it had been read again. Each program is made as it is met: a thousand in an intermediate form would be
+/// megabytes that are touched once.
+///
+/// # Errors
+/// In words, what does not fit.
+pub(crate) fn decode_config(bytes: &[u8]) -> Result<Loaded, String> {
+    let words = |e: postcard::Error| e.to_string();
+    let (head, mut rest) = postcard::take_from_bytes::<SavedConfig<'static>>(bytes).map_err(words)?;
+    // A damaged number asks for no memory.
+    let mut programs: Vec<Program> = Vec::with_capacity(head.programs.min(bytes.len()));
+    for _ in 0..head.programs {
+        let (program, behind) = postcard::take_from_bytes::<SavedProgram<'static>>(rest).map_err(words)?;
+        rest = behind;
+        let program = program.into_program(programs.last().map(|before| &*before.spec));
+        programs.push(program);
+    }
+    let config = Config {
+        settings: head.settings.into_owned(),
+        programs,
+        groups: head.groups.into_owned(),
+        findings: head.findings.into_owned(),
+        files: head.files.into_iter().map(Cow::into_owned).collect(),
+    };
+    Ok(Loaded { config, fatal: false })
 }
 
 /// A program. What is `None` is as in the program before it: most of a thousand are alike, and reading them is
@@ -216,39 +258,6 @@ fn or_as<T: Clone + Default>(own: Option<Cow<'_, T>>, before: Option<&Shared<T>>
     }
 }
 
-impl SavedConfig<'_> {
-    /// Of what was read, under the settings that are in force.
-    pub(crate) fn of<'a>(settings: &'a Settings, config: &'a Config) -> SavedConfig<'a> {
-        let mut before: Option<&Spec> = None;
-        let program = |p: &'a Program| SavedProgram::of(p, before.replace(&p.spec));
-        SavedConfig {
-            settings: Cow::Borrowed(settings),
-            programs: config.programs.iter().map(program).collect(),
-            groups: Cow::Borrowed(&config.groups),
-            findings: Cow::Borrowed(&config.findings),
-            files: config.files.iter().map(Cow::Borrowed).collect(),
-        }
-    }
-
-    /// As if it had been read again.
-    pub(crate) fn into_loaded(self) -> Loaded {
-        let mut before: Option<Arc<Spec>> = None;
-        let program = |p: SavedProgram<'_>| {
-            let program = p.into_program(before.as_deref());
-            before = Some(program.spec.clone());
-            program
-        };
-        let config = Config {
-            settings: self.settings.into_owned(),
-            programs: self.programs.into_iter().map(program).collect(),
-            groups: self.groups.into_owned(),
-            findings: self.findings.into_owned(),
-            files: self.files.into_iter().map(Cow::into_owned).collect(),
-        };
-        Loaded { config, fatal: false }
-    }
-}
-
 /// As bytes.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     // Writing into memory fails only for values that have no form at all, which ours have.
@@ -276,7 +285,7 @@ mod tests {
         unit.state = State::Running { run: RunId(9), pid: Pid(33), begun: Mono(5) };
         SavedUnit {
             place: 3,
-            spec: Some(Cow::Borrowed(spec)),
+            spec: Some(Box::new(Cow::Borrowed(spec))),
             origin: None,
             slot: SavedSlot { unit, queued: true, then: supers_core::fleet::Relation::Remove },
             runs: vec![SavedRun {
@@ -302,11 +311,14 @@ mod tests {
         };
         let config = Config { programs: (0..6).map(program).collect(), ..Config::default() };
         let settings = Settings::default();
-        let bytes = encode(&SavedConfig::of(&settings, &config));
+        let bytes = encode_config(&settings, &config);
         assert!(bytes.len() < 3 * 1000 + 1200, "{} bytes", bytes.len());
-        let back = decode::<SavedConfig<'static>>(&bytes).unwrap().into_loaded().config;
+        let back = decode_config(&bytes).unwrap().config;
         assert!(back.programs.iter().zip(&config.programs).all(|(a, b)| a.spec == b.spec));
         assert_eq!(back.programs.len(), 6);
+        for cut in 0..bytes.len() {
+            assert!(decode_config(&bytes[..cut]).is_err(), "{cut}");
+        }
     }
 
     #[test]
@@ -335,7 +347,7 @@ mod tests {
         let daemon = SavedDaemon { boot: "b".into(), ..SavedDaemon::default() };
         let sizes = [
             encode(&unit(&spec)).len(),
-            encode(&SavedConfig::of(&settings, &config)).len(),
+            encode_config(&settings, &config).len(),
             encode(&daemon).len(),
             cause.len(),
         ];
