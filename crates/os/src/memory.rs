@@ -15,56 +15,12 @@ pub fn keep_little() {
     }
 }
 
-/// So much memory is about to be used, in many small pieces: takes it at once, and gives none back before
-/// [`give_back`]. Each page that is met alone costs microseconds, the same in one call a tenth of that.
-pub fn expect(bytes: usize) {
-    #[cfg(target_env = "gnu")]
-    {
-        let bytes = bytes.min(MOST_EXPECTED);
-        let before = heap_end();
-        set(libc::M_TRIM_THRESHOLD, MOST_EXPECTED);
-        set(libc::M_TOP_PAD, bytes);
-        // Too large for what there is, too small to be a mapping of its own.
-        drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE as usize - 64)));
-        set(libc::M_TOP_PAD, USUAL);
-        let page = 4095;
-        let (from, to) = ((before + page) & !page, heap_end() & !page);
-        if from < to {
-            // SAFETY: pages of the heap, which stay what they are (empty). A kernel that does not know it
-            // refuses, and nothing is lost.
-            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_POPULATE_WRITE) };
-        }
-    }
-    #[cfg(not(target_env = "gnu"))]
-    let _ = bytes;
-}
-
-/// No more is taken at once.
-#[cfg(target_env = "gnu")]
-const MOST_EXPECTED: usize = 32 << 20;
-/// The allocator's own value.
-#[cfg(target_env = "gnu")]
-const USUAL: usize = 128 << 10;
-
-#[cfg(target_env = "gnu")]
-fn heap_end() -> usize {
-    // SAFETY: asks only.
-    unsafe { libc::sbrk(0) as usize }
-}
-
-#[cfg(target_env = "gnu")]
-fn set(what: libc::c_int, value: usize) {
-    // SAFETY: sets one number inside the allocator; one that it does not like is ignored.
-    unsafe { libc::mallopt(what, libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX)) };
-}
-
 /// Gives free memory back to the system, after something large was done.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
-    {
-        set(libc::M_TRIM_THRESHOLD, USUAL);
-        // SAFETY: it touches nothing that is allocated, and takes the allocator's own locks.
-        unsafe { libc::malloc_trim(0) };
+    // SAFETY: it touches nothing that is allocated, and takes the allocator's own locks.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -2,7 +2,8 @@
 //! (supervisor-contract 2).
 
 use bstr::{BStr, BString, ByteSlice, ByteVec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,10 @@ pub(crate) enum Var {
 /// The names that may be used in a value; `here` is always among them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
-    names: BTreeMap<BString, Var>,
+    /// What all sections have in common; kept once, since there are thousands of sections and of names.
+    common: Arc<BTreeMap<BString, Var>>,
+    /// What was added since; a name here hides the same in `common`.
+    own: Vec<(BString, Var)>,
     /// `here` is not said to be there: the ancestor does not have it everywhere.
     here_is_a_secret: bool,
     /// One `%s` without a name is no error.
@@ -26,28 +30,31 @@ pub(crate) struct Scope {
 impl Scope {
     /// `ENV_X` for each variable.
     pub(crate) fn of_env(env: &[(BString, BString)]) -> Scope {
-        let mut scope = Scope::default();
-        scope.add_env(env);
-        scope
+        let var = |(key, value): &(BString, BString)| (env_name(key), Var::Text(value.clone()));
+        Scope { common: Arc::new(env.iter().map(var).collect()), ..Scope::default() }
     }
 
     /// Adds `ENV_X` for each variable.
     pub(crate) fn add_env(&mut self, env: &[(BString, BString)]) {
         for (key, value) in env {
-            let name = BString::from([b"ENV_", key.as_slice()].concat());
-            self.names.insert(name, Var::Text(value.clone()));
+            self.put(env_name(key), Var::Text(value.clone()));
         }
+    }
+
+    fn put(&mut self, name: BString, var: Var) {
+        self.own.retain(|(known, _)| *known != name);
+        self.own.push((name, var));
     }
 
     /// The same with one more text.
     pub(crate) fn text(mut self, name: &str, value: impl Into<BString>) -> Scope {
-        self.names.insert(name.into(), Var::Text(value.into()));
+        self.put(name.into(), Var::Text(value.into()));
         self
     }
 
     /// The same with one more number.
     pub(crate) fn number(mut self, name: &str, value: i64) -> Scope {
-        self.names.insert(name.into(), Var::Number(value));
+        self.put(name.into(), Var::Number(value));
         self
     }
 
@@ -65,18 +72,25 @@ impl Scope {
     }
 
     fn names(&self) -> String {
-        let mut names: Vec<String> = self.names.keys().map(ToString::to_string).collect();
+        let own = self.own.iter().map(|(name, _)| name);
+        let mut names: BTreeSet<String> = self.common.keys().chain(own).map(ToString::to_string).collect();
         names.extend((!self.here_is_a_secret).then(|| "here".into()));
-        names.sort();
-        names.join(", ")
+        names.into_iter().collect::<Vec<String>>().join(", ")
     }
 
     fn get(&self, name: &str, here: &BStr) -> Option<Var> {
         match name {
             "here" => Some(Var::Text(here.into())),
-            _ => self.names.get(name.as_bytes().as_bstr()).cloned(),
+            _ => {
+                let own = self.own.iter().find(|(known, _)| known == name).map(|(_, var)| var);
+                own.or_else(|| self.common.get(name.as_bytes().as_bstr())).cloned()
+            }
         }
     }
+}
+
+fn env_name(variable: &BString) -> BString {
+    [b"ENV_", variable.as_slice()].concat().into()
 }
 
 /// One `%` directive, taken apart.

@@ -43,18 +43,23 @@ impl<'a> Fields<'a> {
 
     /// The expanded text of a key; `None` when absent or when the expansion failed.
     pub(crate) fn text(&mut self, key: &str, scope: &Scope) -> Option<BString> {
-        let name = format!("{}.{key}", self.section.name);
-        self.text_as(key, &name, scope)
+        let section = self.section;
+        self.text_as(key, || format!("{}.{key}", section.name), scope)
     }
 
     /// The same for keys that the ancestor calls by another name in its complaints.
-    pub(crate) fn text_as(&mut self, key: &str, name: &str, scope: &Scope) -> Option<BString> {
+    pub(crate) fn text_as<N: AsRef<str>>(
+        &mut self,
+        key: &str,
+        name: impl FnOnce() -> N,
+        scope: &Scope,
+    ) -> Option<BString> {
         let entry = self.entry(key)?;
         if !entry.raw.contains('%') {
             return Some(entry.raw.clone().into());
         }
         let here = here(entry);
-        match expand(&entry.raw, scope, BStr::new(&here), name) {
+        match expand(&entry.raw, scope, BStr::new(&here), name().as_ref()) {
             Ok(text) => Some(text),
             Err(message) => {
                 let fault = Fault::new(&entry.place, message);

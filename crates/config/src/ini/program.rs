@@ -274,7 +274,7 @@ fn one(
         no_command(f);
     }
     let line = f.text("command", &scope).unwrap_or_default();
-    let name = match f.text_as("process_name", "process_name", &scope) {
+    let name = match f.text_as("process_name", || "process_name", &scope) {
         Some(text) => f.parsed("process_name", &text, value::name).unwrap_or_else(|| program.to_string()),
         None => program.to_string(),
     };
@@ -313,7 +313,7 @@ fn one(
 }
 
 fn environment(f: &mut Fields<'_>, scope: &Scope, warnings: &mut Vec<Fault>) -> shlex::Pairs {
-    let Some(text) = f.text_as("environment", "environment", scope) else { return Vec::new() };
+    let Some(text) = f.text_as("environment", || "environment", scope) else { return Vec::new() };
     let Some((pairs, odd)) = f.parsed("environment", &text, |t| shlex::pairs(t)) else { return Vec::new() };
     if let Some(odd) = odd.first() {
         let fault = Fault::new(&f.place("environment"), format!("`{odd}` stands where a comma belongs"));

@@ -31,9 +31,6 @@ const SMALL: u64 = 256 << 10;
 /// So many times more than what is needed is too much.
 const WASTE: u64 = 4;
 
-/// What is in memory for a byte of the file, measured with a thousand units.
-const BULK: usize = 6;
-
 /// Where a value lies.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -206,7 +203,6 @@ impl Records {
     /// Reads all that is whole, and goes on behind it.
     fn read_all(&mut self) -> io::Result<Values> {
         let bytes = whole(&self.file)?;
-        supers_os::memory::expect(bytes.len().saturating_mul(BULK));
         let (found, end) = scan(&bytes);
         self.live = found.values().map(|span| u64::from(span.whole)).sum();
         self.index = found.into_iter().map(|(key, span)| (key.into(), span)).collect();
