@@ -387,7 +387,9 @@ impl Engine {
                             self.let_go(run, pid);
                         }
                         // Of those that are taken over, and of everything else: when all goes on.
-                        Tidings::Ended { .. } | Tidings::Signal(_) | Tidings::Stranger { .. } => later.push(t),
+                        Tidings::Ended { .. } | Tidings::Signal(_) | Tidings::Stranger { .. } => {
+                            later.push(t)
+                        }
                         Tidings::KeeperGone => {
                             later.push(t);
                             break 'ending;

@@ -9,9 +9,9 @@ use rustix::fs::MemfdFlags;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The version of the format: of this file and of all values in it.

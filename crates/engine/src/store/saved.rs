@@ -10,9 +10,9 @@ use supers_config::{About, Config, Finding, Loaded, Program, Settings};
 use supers_core::exit::Exit;
 use supers_core::fleet::{SavedFleet, SavedSlot};
 use supers_core::proc::Exe;
+use supers_core::share::Shared;
 use supers_core::signal::Signal;
 use supers_core::snapshot::Origin;
-use supers_core::share::Shared;
 use supers_core::spec::{
     Command, Context, Kind, Listener, Order, Output, RestartPolicy, SharedSocket, Spec, StopPolicy,
 };

@@ -151,11 +151,7 @@ struct Control([u8; 32]);
 const _: () = assert!(size_of::<libc::cmsghdr>() + GIFTS * size_of::<RawFd>() <= 32, "all gifts fit");
 
 /// Lays descriptors into a message.
-fn take_along(
-    gifts: &[Option<(u64, RawFd)>; GIFTS],
-    header: &mut libc::msghdr,
-    control: &mut Control,
-) {
+fn take_along(gifts: &[Option<(u64, RawFd)>; GIFTS], header: &mut libc::msghdr, control: &mut Control) {
     let count = gifts.iter().flatten().count();
     if count == 0 {
         return;
