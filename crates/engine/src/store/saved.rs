@@ -136,7 +136,7 @@ pub(crate) fn decode_config(bytes: &[u8]) -> Result<Loaded, String> {
 /// what nobody answers for after a crash.
 #[derive(Debug, Serialize, Deserialize)]
 struct SavedProgram<'a> {
-    exec: Option<Cow<'a, Vec<Command>>>,
+    exec: Option<Cow<'a, [Command]>>,
     restart: Option<Cow<'a, RestartPolicy>>,
     stop: Option<Cow<'a, StopPolicy>>,
     context: Option<Cow<'a, Context>>,
@@ -209,7 +209,7 @@ impl<'a> SavedProgram<'a> {
             refused: refused.as_deref().map(Cow::Borrowed),
         };
         SavedProgram {
-            exec: exec.unlike(before.map(|b| &b.exec)).map(Cow::Borrowed),
+            exec: exec.unlike(before.map(|b| &b.exec)).map(|exec| Cow::Borrowed(&**exec)),
             restart: restart.unlike(before.map(|b| &b.restart)).map(Cow::Borrowed),
             stop: stop.unlike(before.map(|b| &b.stop)).map(Cow::Borrowed),
             context: context.unlike(before.map(|b| &b.context)).map(Cow::Borrowed),
@@ -250,7 +250,10 @@ impl<'a> SavedProgram<'a> {
 }
 
 /// The value of its own, or that of the program before; of the first program nothing is missing.
-fn or_as<T: Clone + Default>(own: Option<Cow<'_, T>>, before: Option<&Shared<T>>) -> Shared<T> {
+fn or_as<B: ToOwned + ?Sized>(own: Option<Cow<'_, B>>, before: Option<&Shared<B::Owned>>) -> Shared<B::Owned>
+where
+    B::Owned: Clone + Default,
+{
     match (own, before) {
         (Some(own), _) => Shared::from(own.into_owned()),
         (None, Some(before)) => before.clone(),

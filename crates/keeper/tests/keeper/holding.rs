@@ -10,6 +10,9 @@ use supers_os::keeper_proto::{self, Heard, Key, ToDaemon, ToKeeper};
 use supers_os::poll::{wait_readable, wait_writable};
 use supers_os::{Exit, Pid, Signal, process, reap};
 
+/// A key and its descriptor.
+type Held = (u64, OwnedFd);
+
 impl Daemon {
     pub(crate) fn give(&self, message: ToKeeper, passenger: BorrowedFd<'_>) {
         while let Err(e) = keeper_proto::send_fd(self.socket.as_fd(), &message, passenger) {
@@ -23,7 +26,7 @@ impl Daemon {
     }
 
     /// The rest of what is held.
-    pub(crate) fn held(&self) -> Vec<(u64, OwnedFd)> {
+    pub(crate) fn held(&self) -> Vec<Held> {
         let mut all = Vec::new();
         loop {
             match keeper_proto::recv_fd(self.socket.as_fd()) {
@@ -39,7 +42,7 @@ impl Daemon {
     }
 
     /// Processes and descriptors, as a daemon asks for them that takes over.
-    pub(crate) fn inherit(&self) -> (Vec<(i32, u64)>, Vec<(u64, OwnedFd)>) {
+    pub(crate) fn inherit(&self) -> (Vec<(i32, u64)>, Vec<Held>) {
         self.say(ToKeeper::Inherit);
         let (mut living, mut held) = (Vec::new(), Vec::new());
         loop {
@@ -56,7 +59,7 @@ impl Daemon {
         }
     }
 
-    pub(crate) fn fetch(&self) -> Vec<(u64, OwnedFd)> {
+    pub(crate) fn fetch(&self) -> Vec<Held> {
         self.say(ToKeeper::Fetch);
         self.held()
     }

@@ -158,7 +158,7 @@ fn take_along(gifts: &[Option<(u64, RawFd)>; GIFTS], header: &mut libc::msghdr, 
     }
     let bytes = (count * size_of::<RawFd>()) as u32;
     header.msg_control = (&raw mut control.0).cast();
-    // SAFETY (both): computes a length.
+    // SAFETY: computes a length.
     header.msg_controllen = unsafe { libc::CMSG_SPACE(bytes) } as _;
     // SAFETY: the control buffer has room for one header with all gifts (asserted above), so the first header and
     // its data lie inside it.
