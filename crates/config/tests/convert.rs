@@ -174,6 +174,16 @@ fn unit_command() -> impl Strategy<Value = String> {
         .prop_map(|(p, words)| format!("{p} {}", words.join(" ")).replace('%', "%%"))
 }
 
+#[test]
+fn a_command_without_a_program_is_refused() {
+    for command in ["''", "\"\" x"] {
+        let (world, out) = of_ini(&format!("[program:p]\ncommand={command}\n"));
+        let refused = refusals(&world, &out);
+        assert!(refused.contains("it cannot be run: its first word is empty"), "{refused}");
+        assert!(out.pieces.is_empty());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

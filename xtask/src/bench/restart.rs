@@ -4,30 +4,21 @@ use super::Plan;
 use super::rig::{Floor, Notes, Rig, now};
 use super::table::{Aim, Row, median, quantile};
 use std::time::Duration;
-use supers_testkit::Process;
+use supers_testkit::{Process, World};
 
 pub(super) fn measure(rig: &Rig, plan: &Plan) -> Result<Vec<Row>, String> {
-    let mut world = rig.world();
-    let ours = Notes::new(world.path("ours"));
-    let theirs = Notes::new(world.path("theirs"));
-    let unit = rig.floor("unit");
-    world.unit(
-        "x",
-        &format!(
-            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart={} {} pause\nRestart=always\nRestartSec=0\n",
-            unit.display(),
-            ours.path()
-        ),
-    );
-    world.write("units/superd.conf", "[supervisord]\nsilent=true\n");
-    world.superd();
-    let unit = unit.display().to_string();
+    let (_kept, ours) = superd(rig, &[]);
+    let (_alone, lonely) = superd(rig, &["--no-keeper"]);
+    let floor = rig.world();
+    let theirs = Notes::new(floor.path("theirs"));
+    let unit = rig.floor("unit").display().to_string();
     let _floor = Floor::start(&rig.floor("respawn"), &["1", &unit, &theirs.path(), "pause"])?;
-    let (mut a, mut b) = (Vec::new(), Vec::new());
+    let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=plan.pick(300, 30) {
-        // In turns, so that both meet the same weather.
+        // In turns, so that all meet the same weather.
         a.push(one(&ours, round)?);
         b.push(one(&theirs, round)?);
+        c.push(one(&lonely, round)?);
     }
     let p99 = Row::new(
         "restart latency, p99",
@@ -36,8 +27,30 @@ pub(super) fn measure(rig: &Rig, plan: &Plan) -> Result<Vec<Row>, String> {
         "us",
         Aim::Nothing,
     );
-    let aim = Aim::RatioAtMost(1.3);
-    Ok(vec![Row::new("restart latency, median", median(&mut a), Some(median(&mut b)), "us", aim), p99])
+    let (own, floor, lonely) = (median(&mut a), median(&mut b), median(&mut c));
+    Ok(vec![
+        Row::new("restart latency, median", own, Some(floor), "us", Aim::RatioAtMost(1.3)),
+        p99,
+        Row::new("the same beside `--no-keeper`", own, Some(lonely), "us", Aim::RatioAtMost(1.05)),
+    ])
+}
+
+/// A superd with one unit, and where that notes its starts.
+fn superd(rig: &Rig, args: &[&str]) -> (World, Notes) {
+    let mut world = rig.world();
+    let notes = Notes::new(world.path("ours"));
+    let unit = rig.floor("unit");
+    world.unit(
+        "x",
+        &format!(
+            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart={} {} pause\nRestart=always\nRestartSec=0\n",
+            unit.display(),
+            notes.path()
+        ),
+    );
+    world.write("units/superd.conf", "[supervisord]\nsilent=true\n");
+    world.superd_with(args);
+    (world, notes)
 }
 
 /// Kills the run with this number (from 1); microseconds until the next one.

@@ -461,23 +461,32 @@ fn serve(
         let api = supers_api::serve(Arc::new(handle.clone()), open, api_setup);
         let api = api.map_err(|e| Stop::io("cannot open the doors", &e))?;
         api.adopt(handed);
+        let work = async {
+            let ended = engine.run(ready).await;
+            if let Ended::Upgrade(binary) = &ended
+                && holder.upgrade(binary.as_fd()).is_ok()
+            {
+                // The next daemon is on its way. Nothing is cleared away: to close the watch of the runtime folder
+                // alone takes the kernel 15 ms.
+                process::end_now(0);
+            }
+            ended
+        };
         let ended = tokio::select! {
             biased;
             () = guard.keep(&api) => Ended::ForGood,
             () = rebinder.keep(&api) => Ended::ForGood,
             () = hand_on(&handle, &api, &holder) => Ended::ForGood,
-            ended = engine.run(ready) => ended,
+            ended = work => ended,
         };
-        if !matches!(ended, Ended::Upgrade(_) | Ended::Orphaned(_)) {
+        match ended {
+            Ended::Upgrade(_) => {
+                let e = io::Error::other("its socket is gone or full");
+                return Err(Stop::io("the keeper does not take the program", &e));
+            }
             // Open answers are finished, the one to `shutdown` among them.
-            api.join();
-        }
-        if let Ended::Upgrade(binary) = &ended {
-            holder
-                .upgrade(binary.as_fd())
-                .map_err(|e| Stop::io("the keeper does not take the program", &e))?;
-            // The next daemon is on its way already.
-            process::end_now(0);
+            Ended::ForGood | Ended::Again | Ended::Refused(_) => api.join(),
+            Ended::Orphaned(_) => {}
         }
         Ok(ended)
     });

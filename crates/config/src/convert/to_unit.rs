@@ -109,6 +109,9 @@ fn commands(d: &mut Draft, exec: &[Command]) {
         return d.refuse("command", format!("it cannot be run: {fault}"));
     }
     let program = command.words.first().map(|w| w.as_slice()).unwrap_or_default();
+    if program.is_empty() {
+        return d.refuse("command", "it cannot be run: its first word is empty");
+    }
     if program.ends_with(b"/") || (program.contains(&b'/') && !program.starts_with(b"/")) {
         return d.refuse_with(
             "command",
