@@ -175,6 +175,19 @@ fn unit_command() -> impl Strategy<Value = String> {
 }
 
 #[test]
+fn an_address_for_notifications_is_left_to_the_reader() {
+    let (_world, out) = of_ini("[program:p]\ncommand=/bin/true\nwebhook=http://host/key?token=x\n");
+    let (_other, back) = of_unit("u", "[Service]\nExecStart=/bin/true\nX-Webhook=none\n");
+    for (out, key, hint) in [(&out, "webhook", "X-Webhook="), (&back, "X-Webhook", "webhook=")] {
+        assert_eq!(out.pieces.len(), 1);
+        assert!(!out.pieces[0].text.contains("token"), "{}", out.pieces[0].text);
+        let found = out.findings.iter().find(|f| f.message.starts_with(&format!("{key}: the address")));
+        let found = found.unwrap_or_else(|| panic!("{:?}", out.findings));
+        assert!(found.hint.as_ref().is_some_and(|h| h.contains(hint)), "{found:?}");
+    }
+}
+
+#[test]
 fn a_command_without_a_program_is_refused() {
     for command in ["''", "\"\" x"] {
         let (world, out) = of_ini(&format!("[program:p]\ncommand={command}\n"));

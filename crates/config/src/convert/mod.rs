@@ -125,6 +125,12 @@ fn one(
         out.findings.extend(refused.into_iter().map(|f| f.finding(Severity::Error, Some(name))));
         return;
     }
+    if config.settings.webhooks.own.contains_key(&program.spec.program) {
+        let (here, there) = if to == To::Unit { ("webhook", "X-Webhook") } else { ("X-Webhook", "webhook") };
+        let sentence = format!("{here}: the address is not carried over, since it may hold a secret");
+        let fault = sources.fault(program, here, sentence).hint(format!("write it as {there}= by hand"));
+        out.findings.push(fault.finding(Severity::Warning, Some(name)));
+    }
     let baked = sources.baked(program);
     out.findings.extend(baked.into_iter().map(|f| f.finding(Severity::Warning, Some(name))));
     let text = text(&draft, program, config, to);
