@@ -123,11 +123,12 @@ impl Engine {
         if self.family.rolled_back() {
             self.notices.add(ROLLED_BACK.to_owned());
         }
+        // Whoever asks is to hear at once what is weaker now, and is not to hear of an ended program that it runs.
+        let at_once = !same_keeper || left.ended;
         let legacy = Legacy { units: ids, runs, same_keeper, before, left };
-        match same_keeper {
-            true => self.legacy = Some(Box::new(legacy)),
-            // Whoever asks is to hear at once what is weaker now.
-            false => self.take_over(legacy),
+        match at_once {
+            false => self.legacy = Some(Box::new(legacy)),
+            true => self.take_over(legacy),
         }
     }
 

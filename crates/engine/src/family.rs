@@ -72,6 +72,8 @@ struct Watched {
 pub struct Inheritance {
     /// Processes that the keeper is the parent of, living or ended.
     pub living: HashMap<RunId, Pid>,
+    /// Some of them have ended, as far as the keeper says.
+    pub ended: bool,
     /// Descriptors.
     pub held: Held,
 }
@@ -312,7 +314,8 @@ impl Family {
         while !(listed && fetched) {
             match keeper_proto::recv_any(socket) {
                 Ok(Some(Heard::Living(all))) => {
-                    found.living.extend(all.into_iter().map(|(pid, run)| (RunId(run), Pid(pid))));
+                    found.ended |= all.iter().any(|(_, _, ended)| *ended);
+                    found.living.extend(all.into_iter().map(|(pid, run, _)| (RunId(run), Pid(pid))));
                 }
                 Ok(Some(Heard::Held(all))) => {
                     all.into_iter().for_each(|(key, fd)| found.held.put(Key(key), fd));

@@ -274,6 +274,9 @@ impl Keeper {
         if is_last || self.departed.is_some() || !(arranged || sudden()) {
             return None;
         }
+        // The end may have been told before words that still waited (a reset connection is): they are heard now.
+        self.hear();
+        self.hung_up = false;
         self.daemon = None;
         self.departed = Some((pid, arranged));
         self.sweep_at.get_or_insert_with(|| now() + SWEEP);
@@ -426,8 +429,8 @@ impl Keeper {
         }
     }
 
-    /// Looks at every child.
-    fn sweep(&mut self) {
+    /// Looks which processes have ended.
+    pub(crate) fn look_at_runs(&mut self) {
         let mut at = Pid(0);
         while let Some(run) = self.runs.after(at) {
             at = run.pid;
@@ -435,6 +438,11 @@ impl Keeper {
                 self.mark_ended(run.pid);
             }
         }
+    }
+
+    /// Looks at every child.
+    fn sweep(&mut self) {
+        self.look_at_runs();
         self.reap_departed();
         // Taken out for the walk, in which the keeper does other things.
         let mut children = std::mem::replace(&mut self.children, Children::none());

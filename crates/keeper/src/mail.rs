@@ -53,6 +53,7 @@ impl Keeper {
             ToKeeper::Forget { key } => self.store.drop(key),
             ToKeeper::Fetch => self.fetching = Some(0),
             ToKeeper::Inherit => {
+                self.look_at_runs();
                 self.runs.unlist();
                 (self.listing, self.fetching, self.piles) = (true, Some(0), true);
             }
@@ -166,7 +167,7 @@ impl Keeper {
         let mut pile = Pile::living();
         let most = if self.piles { MANY } else { 1 };
         for run in self.runs.all().iter().filter(|run| run.unlisted).take(most) {
-            pile.add(run.pid.0, run.run);
+            pile.add(run.pid.0, run.run, run.ended);
         }
         let said = match self.runs.find(|run| run.unlisted) {
             Some(_) if self.piles => self.send(|socket| pile.tell(socket, &[])),
@@ -197,7 +198,7 @@ impl Keeper {
                     let mut passengers = [first.fd.as_fd(); MANY];
                     let mut last = first.key;
                     for (held, place) in all.iter().zip(&mut passengers) {
-                        pile.add(0, held.key);
+                        pile.add(0, held.key, false);
                         (*place, last) = (held.fd.as_fd(), held.key);
                     }
                     let passengers = passengers.get(..pile.count()).unwrap_or_default();

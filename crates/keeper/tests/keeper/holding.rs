@@ -47,7 +47,9 @@ impl Daemon {
         let (mut living, mut held) = (Vec::new(), Vec::new());
         loop {
             match keeper_proto::recv_any(self.socket.as_fd()) {
-                Ok(Some(Heard::Living(some))) => living.extend(some),
+                Ok(Some(Heard::Living(some))) => {
+                    living.extend(some.into_iter().map(|(pid, run, _)| (pid, run)))
+                }
                 Ok(Some(Heard::Held(some))) => held.extend(some),
                 Ok(Some(Heard::Word(ToDaemon::LivingEnd | ToDaemon::Nudge, None))) => {}
                 Ok(Some(Heard::Word(ToDaemon::HeldEnd, None))) => return (living, held),

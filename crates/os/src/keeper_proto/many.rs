@@ -2,8 +2,8 @@
 //! thousand units, most of the time in which nobody answered.
 //!
 //! Such a message is longer than others: behind the usual [`SIZE`] bytes, in which the second number counts,
-//! comes an entry of 16 bytes for each thing (four bytes of a number, four of nothing, eight of a name), and
-//! descriptors ride along in the order of the entries.
+//! comes an entry of 16 bytes for each thing (four bytes of a number, four that are not 0 when it has ended, eight of
+//! a name), and descriptors ride along in the order of the entries.
 
 use super::{SIZE, ToDaemon, Wire};
 use crate::errno::retry;
@@ -24,8 +24,8 @@ const LIVING: u16 = 35;
 pub enum Heard {
     /// A message of the usual size, with its passenger.
     Word(ToDaemon, Option<OwnedFd>),
-    /// Processes and their runs, as [`ToDaemon::Living`].
-    Living(Vec<(i32, u64)>),
+    /// Processes and their runs, as [`ToDaemon::Living`], and whether they have ended.
+    Living(Vec<(i32, u64, bool)>),
     /// Keys and their descriptors, as [`ToDaemon::Held`]. Those for which this process had no room are missing.
     Held(Vec<(u64, OwnedFd)>),
 }
@@ -50,11 +50,12 @@ impl Pile {
     }
 
     /// Adds a process and its run, or 0 and a key. False when nothing more fits.
-    pub fn add(&mut self, number: i32, name: u64) -> bool {
+    pub fn add(&mut self, number: i32, name: u64, ended: bool) -> bool {
         let at = SIZE + self.count * ENTRY;
         let Some(place) = self.bytes.get_mut(at..at + ENTRY) else { return false };
         let (head, tail) = place.split_at_mut(8);
-        head.iter_mut().zip(number.to_ne_bytes()).for_each(|(to, from)| *to = from);
+        let numbers = [number.to_ne_bytes(), i32::from(ended).to_ne_bytes()];
+        head.iter_mut().zip(numbers.into_iter().flatten()).for_each(|(to, from)| *to = from);
         tail.copy_from_slice(&name.to_ne_bytes());
         self.count += 1;
         true
@@ -111,15 +112,16 @@ fn understand(bytes: &[u8], fds: &mut Vec<OwnedFd>) -> Option<Heard> {
     let entries = || tail.chunks_exact(ENTRY).filter_map(entry);
     match Wire::unpack(head).kind {
         LIVING => Some(Heard::Living(entries().collect())),
-        HELD => Some(Heard::Held(entries().map(|(_, key)| key).zip(fds.drain(..)).collect())),
+        HELD => Some(Heard::Held(entries().map(|(_, key, _)| key).zip(fds.drain(..)).collect())),
         _ => None,
     }
 }
 
-fn entry(bytes: &[u8]) -> Option<(i32, u64)> {
+fn entry(bytes: &[u8]) -> Option<(i32, u64, bool)> {
     let number = bytes.get(..4)?.try_into().ok()?;
+    let ended = bytes.get(4..8)?.iter().any(|b| *b != 0);
     let name = bytes.get(8..16)?.try_into().ok()?;
-    Some((i32::from_ne_bytes(number), u64::from_ne_bytes(name)))
+    Some((i32::from_ne_bytes(number), u64::from_ne_bytes(name), ended))
 }
 
 #[cfg(test)]
@@ -132,17 +134,17 @@ mod tests {
     fn many_arrive_in_order_with_their_descriptors() {
         let (a, b) = socket::pair().unwrap();
         let mut living = Pile::living();
-        assert!((0..MANY as u64).all(|n| living.add(n as i32 + 5, n << 40)));
-        assert!(!living.add(1, 1), "full");
+        assert!((0..MANY as u64).all(|n| living.add(n as i32 + 5, n << 40, n % 3 == 0)));
+        assert!(!living.add(1, 1, false), "full");
         living.tell(a.as_fd(), &[]).unwrap();
         let mut held = Pile::held();
         let (read, write) = io::pipe().unwrap();
-        assert!(held.add(0, Key::run(1).0) && held.add(0, Key::RECORDS.0));
+        assert!(held.add(0, Key::run(1).0, false) && held.add(0, Key::RECORDS.0, false));
         held.tell(a.as_fd(), &[read.as_fd(), write.as_fd()]).unwrap();
         drop(write);
         match recv_any(b.as_fd()).unwrap().unwrap() {
             Heard::Living(all) => {
-                assert_eq!((all.len(), all[7]), (MANY, (12, 7 << 40)));
+                assert_eq!((all.len(), all[7], all[9].2), (MANY, (12, 7 << 40, false), true));
             }
             other => panic!("{other:?}"),
         }
@@ -160,7 +162,7 @@ mod tests {
         let (a, b) = socket::pair().unwrap();
         tell_daemon_fd(a.as_fd(), &ToDaemon::Held { key: 6 }, a.as_fd()).unwrap();
         let mut odd = Pile { kind: 999, ..Pile::living() };
-        odd.add(1, 1);
+        odd.add(1, 1, false);
         odd.tell(a.as_fd(), &[]).unwrap();
         tell_daemon(a.as_fd(), &ToDaemon::LivingEnd).unwrap();
         assert!(matches!(
@@ -176,7 +178,7 @@ mod tests {
     fn who_expects_no_pile_skips_it() {
         let (a, b) = socket::pair().unwrap();
         let mut pile = Pile::held();
-        pile.add(0, 9);
+        pile.add(0, 9, false);
         pile.tell(a.as_fd(), &[a.as_fd()]).unwrap();
         tell_daemon(a.as_fd(), &ToDaemon::Nudge).unwrap();
         assert_eq!(recv(b.as_fd()).unwrap(), Some(ToDaemon::Nudge));
