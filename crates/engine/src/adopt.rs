@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use supers_core::exit::{Exit, StartError};
 use supers_core::history::Deed;
@@ -125,6 +126,7 @@ impl Engine {
         }
         // Whoever asks is to hear at once what is weaker now, and is not to hear of an ended program that it runs.
         let at_once = !same_keeper || left.ended;
+        self.unsettled.store(left.ended, Ordering::Release);
         let legacy = Legacy { units: ids, runs, same_keeper, before, left };
         match at_once {
             false => self.legacy = Some(Box::new(legacy)),
@@ -325,6 +327,16 @@ impl Engine {
             let logs = self.logs.clone();
             // Without a thread for it some notes stay.
             let _ = std::thread::Builder::new().name("adopted".into()).spawn(move || logs.adopted());
+        }
+    }
+
+    /// What ended meanwhile is told when all output is taken over and no end waits for its last words.
+    pub(crate) fn settle_down(&self) {
+        let told = || self.adopting == 0 && self.runs.values().all(|r| r.exit.is_none());
+        if self.unsettled.load(Ordering::Acquire) && told() {
+            self.unsettled.store(false, Ordering::Release);
+            self.settled.notify_waiters();
+            self.settled.notify_one();
         }
     }
 

@@ -29,6 +29,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use supers_config::{Loaded, Settings};
 use supers_core::event::Happening;
 use supers_core::exit::Exit;
@@ -207,6 +208,9 @@ pub struct Engine {
     pub(crate) leave_by: Option<Mono>,
     /// Tells the doors; they have handed everything over.
     pub(crate) leaving: Arc<Notify>,
+    /// See [`Handle::settled`].
+    pub(crate) unsettled: Arc<AtomicBool>,
+    pub(crate) settled: Arc<Notify>,
     pub(crate) doors_quiet: bool,
     /// It goes on with what another daemon left.
     pub(crate) adopted: bool,
@@ -284,6 +288,8 @@ impl Engine {
             history: history.reader(),
             containment: contain.word(),
             leaving: Arc::default(),
+            unsettled: Arc::default(),
+            settled: Arc::default(),
         };
         // Runs of an earlier daemon have lower numbers.
         let left = setup.inheritance.living.keys().max().map_or(0, |run| run.0);
@@ -337,6 +343,8 @@ impl Engine {
             leave: None,
             leave_by: None,
             leaving: handle.leaving.clone(),
+            unsettled: handle.unsettled.clone(),
+            settled: handle.settled.clone(),
             doors_quiet: false,
             adopted: false,
             legacy: None,
@@ -402,6 +410,12 @@ impl Engine {
         }
         self.perform();
         self.end_turn();
+        if self.adopted {
+            // What the keeper told with its list.
+            self.tidings();
+            self.end_turn();
+            self.settle_down();
+        }
         ready();
         while !self.all_down && !self.may_leave() {
             let input = self.next().await;
@@ -409,6 +423,7 @@ impl Engine {
             self.take(input);
             self.take_more();
             self.end_turn();
+            self.settle_down();
         }
         if let Some(why) = self.leave.take().filter(|_| !self.all_down) {
             return self.left(why);

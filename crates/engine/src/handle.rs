@@ -11,6 +11,7 @@ use crate::orders::{Ask, Reply};
 use crate::publish::Board;
 use crate::tickets::RowMsg;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use supers_core::control::{
     Answer, Caller, Control, LogChunk, LogFlow, LogFrom, LogRequest, NewUnit, Order, PlanView, Refusal, Row,
@@ -89,6 +90,9 @@ pub struct Handle {
     pub(crate) runtime: Arc<Path>,
     pub(crate) containment: &'static str,
     pub(crate) leaving: Arc<Notify>,
+    /// Some programs ended while no daemon lived, and that is not told yet.
+    pub(crate) unsettled: Arc<AtomicBool>,
+    pub(crate) settled: Arc<Notify>,
     pub(crate) history: crate::history::Reader,
 }
 
@@ -98,6 +102,19 @@ impl Handle {
         let gone = || Refusal::ShuttingDown;
         self.asks.send(make(tx)).await.map_err(|_| gone())?;
         rx.await.map_err(|_| gone())?
+    }
+
+    /// Nothing ended while no daemon lived, or it is told.
+    pub fn is_settled(&self) -> bool {
+        !self.unsettled.load(Ordering::Acquire)
+    }
+
+    /// Completes when all that ended while no daemon lived is told; with nothing of that kind, at once. Who opens its
+    /// doors before says of ended programs that they run.
+    pub async fn settled(&self) {
+        while !self.is_settled() {
+            self.settled.notified().await;
+        }
     }
 
     /// Completes when the daemon is about to make way for another: the doors are to be handed over.

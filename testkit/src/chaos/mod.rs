@@ -146,11 +146,15 @@ fn play(site: &Site, shared: &Arc<Shared>, orders: &Orders, acts: Vec<Act>) -> R
     game.play(acts)?;
     let up = |name: &str| SLEEPERS.iter().zip(game.wishes).all(|(n, (up, _))| *n != name || up);
     let wanted = || steady().filter(|name| up(name));
-    let back = || site.status().ok().filter(|s| wanted().all(|name| s.state(name) == "RUNNING"));
-    let status = site.until("everything runs at the end", back)?;
-    let living = site.living();
-    for name in wanted().filter(|name| !living.iter().any(|p| p.pid == status.pid(name))) {
-        shared.tally().wrong("children lost", &format!("{name} is said to run as pid {}", status.pid(name)));
+    // One that was killed a moment ago may not be known to be dead yet.
+    let back = || {
+        let status = site.status().ok()?;
+        let living = site.living();
+        let runs = |name| status.state(name) == "RUNNING" && living.iter().any(|p| p.pid == status.pid(name));
+        wanted().all(runs).then_some(())
+    };
+    if let Err(e) = site.until("everything that is said to run lives", back) {
+        shared.tally().wrong("children lost", &e);
     }
     let missed = std::mem::take(&mut game.missed);
     shared.tally().did("failpoints that nobody came by", missed.len() as u64);

@@ -40,6 +40,9 @@ const LOCK_PLACE: RawFd = 4;
 /// How long an answer under way may take when the daemon makes way; only used up when somebody needs it.
 const FAREWELL: Duration = Duration::from_millis(100);
 
+/// How long doors stay closed at most while it is told what ended meanwhile.
+const DOORS_WAIT: Duration = Duration::from_millis(250);
+
 /// `superd -t`: all findings, and whether it would start.
 pub(super) fn test(world: &World, places: &Places) -> i32 {
     let loaded = world.load(&places.choice, &log_dir(places, false));
@@ -458,9 +461,15 @@ fn serve(
             rest,
             limits: supers_api::Limits::default(),
         };
-        let api = supers_api::serve(Arc::new(handle.clone()), open, api_setup);
+        // Mostly nothing ended while no daemon lived, and the doors are open now.
+        let (now, later) = if handle.is_settled() {
+            ((open, handed), Default::default())
+        } else {
+            (Default::default(), (open, handed))
+        };
+        let api = supers_api::serve(Arc::new(handle.clone()), now.0, api_setup);
         let api = api.map_err(|e| Stop::io("cannot open the doors", &e))?;
-        api.adopt(handed);
+        api.adopt(now.1);
         let work = async {
             let ended = engine.run(ready).await;
             if let Ended::Upgrade(binary) = &ended
@@ -477,6 +486,7 @@ fn serve(
             () = guard.keep(&api) => Ended::ForGood,
             () = rebinder.keep(&api) => Ended::ForGood,
             () = hand_on(&handle, &api, &holder) => Ended::ForGood,
+            () = open_later(&handle, &api, later) => Ended::ForGood,
             ended = work => ended,
         };
         match ended {
@@ -496,6 +506,27 @@ fn serve(
         }
     }
     done
+}
+
+/// Opens these doors when it is told what ended while no daemon lived: nobody is to hear of a dead program that it
+/// runs. Whoever connects meanwhile waits. Never ends.
+async fn open_later(
+    handle: &supers_engine::Handle,
+    api: &supers_api::Handle,
+    (doors, handed): (Vec<(supers_api::Door, supers_api::Listener)>, Vec<supers_api::server::Handed>),
+) {
+    if doors.is_empty() && handed.is_empty() {
+        return std::future::pending().await;
+    }
+    // In vain when a program's last words cannot be stored: then it is better to answer.
+    let _ = tokio::time::timeout(DOORS_WAIT, handle.settled()).await;
+    for (door, listener) in doors {
+        if let Err(e) = api.add(door, listener) {
+            complain(&format!("cannot open a door: {}", supers_os::error_text(&e)));
+        }
+    }
+    api.adopt(handed);
+    std::future::pending().await
 }
 
 /// When the daemon makes way for another: answers under way are finished, and idle connections are left to

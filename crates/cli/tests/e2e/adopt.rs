@@ -413,7 +413,7 @@ fn both_killed_between_a_start_and_its_record() {
     w.env("SUPERS_FAILPOINT", "spawn.cloned:2");
     w.superd();
     until_printed(&w, "first", "up");
-    let before = w.status();
+    let before = w.until("first runs", |s| s.state("first") == "RUNNING");
     unit(&w, "late", &noted(&w, "late", "print up wait"), "");
     let (daemon, keeper) = (daemon_process(&w), Process::open(w.daemon().pid()).unwrap());
     assert!(keeper.signal(STOP));
