@@ -274,9 +274,6 @@ impl Keeper {
         if is_last || self.departed.is_some() || !(arranged || sudden()) {
             return None;
         }
-        // The end may have been told before words that still waited (a reset connection is): they are heard now.
-        self.hear();
-        self.hung_up = false;
         self.daemon = None;
         self.departed = Some((pid, arranged));
         self.sweep_at.get_or_insert_with(|| now() + SWEEP);

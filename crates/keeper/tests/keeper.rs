@@ -21,7 +21,7 @@ use runner::World;
 /// Name, the runner's side, the daemon's side.
 type Scenario = (&'static str, fn(&mut World), fn(&mut daemon::Daemon));
 
-const SCENARIOS: [Scenario; 23] = [
+const SCENARIOS: [Scenario; 24] = [
     ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
     ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
     ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
@@ -38,6 +38,7 @@ const SCENARIOS: [Scenario; 23] = [
     ("what_is_not_wanted_is_closed", runner::ends_with::<0>, holding::closed),
     ("no_daemon_can_start_and_the_processes_stay", holding::see_hopeless, holding::hopeless),
     ("a_dying_daemon_is_replaced_at_once", holding::see_early, holding::early),
+    ("a_last_word_behind_a_reset_is_the_last", runner::ends_with::<12>, holding::last_word),
     ("a_daemon_becomes_the_keeper", holding::see_heir, holding::heir),
     ("an_upgrade_changes_daemon_and_keeper", upgrade::see_good, upgrade::good),
     ("a_keeper_that_cannot_follow_goes_on", upgrade::see_half, upgrade::half),

@@ -44,11 +44,17 @@ pub fn send(fd: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
 /// # Errors
 /// The kernel's; `WouldBlock` when there is none and the socket is non-blocking.
 pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the buffer and its length belong together.
-    let got = check_len(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) });
-    match got {
-        // The other end was closed with our messages unread.
-        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+    past_reset(|| {
+        // SAFETY: the buffer and its length belong together.
+        check_len(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+    })
+}
+
+/// The other end was closed with our messages unread: the kernel says so once, and before it hands out what that end
+/// had said, which may be its most important words. So this asks on.
+fn past_reset<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match receive() {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => receive(),
         other => other,
     }
 }
@@ -104,7 +110,7 @@ pub fn send_fds(socket: BorrowedFd<'_>, message: &[u8], fds: &[BorrowedFd<'_>]) 
 /// # Errors
 /// As for [`recv`].
 pub fn recv_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
-    receive(socket, buffer, |fd| fds.push(fd))
+    past_reset(|| receive(socket, buffer, |fd| fds.push(fd)))
 }
 
 /// Receives one message with at most one descriptor (close-on-exec); see [`recv_some`].
@@ -126,16 +132,13 @@ pub fn recv_some<const N: usize>(
 ) -> io::Result<(usize, [Option<OwnedFd>; N])> {
     let mut fds = [const { None }; N];
     let mut places = fds.iter_mut();
-    let got = receive(socket, buffer, |fd| {
+    let mut take = |fd| {
         if let Some(place) = places.next() {
             *place = Some(fd);
         }
-    });
-    match got {
-        // As in `recv`.
-        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok((0, fds)),
-        other => other.map(|n| (n, fds)),
-    }
+    };
+    let got = past_reset(|| receive(socket, buffer, &mut take))?;
+    Ok((got, fds))
 }
 
 /// One message; its length. Each descriptor is given to `take`.
@@ -315,6 +318,28 @@ mod tests {
         let mut buffer = [0u8; 8];
         assert_eq!(recv(b.as_fd(), &mut buffer).unwrap(), 1);
         assert_eq!(recv(b.as_fd(), &mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_was_sent_before_a_reset_is_received() {
+        let reset = || {
+            let (a, b) = pair().unwrap();
+            send(b.as_fd(), b"unread").unwrap();
+            send_fds(a.as_fd(), b"last", &[b.as_fd()]).unwrap();
+            drop(a);
+            b
+        };
+        let (mut buffer, mut fds) = ([0u8; 8], Vec::new());
+        let b = reset();
+        assert_eq!(recv(b.as_fd(), &mut buffer).unwrap(), 4);
+        assert_eq!(recv(b.as_fd(), &mut buffer).unwrap(), 0);
+        let b = reset();
+        assert_eq!(recv_fds(b.as_fd(), &mut buffer, &mut fds).unwrap(), 4);
+        assert_eq!((recv_fds(b.as_fd(), &mut buffer, &mut fds).unwrap(), fds.len()), (0, 1));
+        let b = reset();
+        let (length, fd) = recv_fd(b.as_fd(), &mut buffer).unwrap();
+        assert_eq!((length, fd.is_some()), (4, true));
+        assert_eq!(recv_fd(b.as_fd(), &mut buffer).unwrap().0, 0);
     }
 
     #[test]

@@ -252,6 +252,46 @@ pub(crate) fn see_early(world: &mut World) {
     assert_eq!(world.end(), 4);
 }
 
+/// State of a process, as `ps` shows it.
+fn state(pid: i32) -> char {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    text.split(' ').nth(2).unwrap().chars().next().unwrap()
+}
+
+fn until_state(pid: i32, wanted: char) {
+    while state(pid) != wanted {
+        std::thread::yield_now();
+    }
+}
+
+/// The keeper finds the socket closed with words of its own unread, so that the kernel tells of a reset before it
+/// hands out the last word; and the daemon is ending, but has not ended.
+pub(crate) fn last_word(daemon: &mut Daemon) {
+    assert_eq!(daemon.starts, 1, "there is no life after the last word");
+    daemon.say(ToKeeper::Ready { detach: false });
+    daemon.list();
+    daemon.say(ToKeeper::List);
+    assert!(wait_readable(daemon.socket.as_fd(), PATIENCE).unwrap());
+    let keeper = daemon.keeper;
+    reap::kill(Pid(keeper), Signal::parse("STOP").unwrap()).unwrap();
+    until_state(keeper, 'T');
+    daemon.say(ToKeeper::Final { code: 12 });
+    let null = File::open("/dev/null").unwrap().into();
+    let socket = std::mem::replace(&mut daemon.socket, null);
+    std::thread::spawn(move || {
+        while !process::is_exiting(process::pid()) {
+            std::thread::yield_now();
+        }
+        drop(socket);
+        reap::kill(Pid(keeper), Signal::parse("CONT").unwrap()).unwrap();
+        // It sleeps when it has done what there was to do.
+        until_state(keeper, 'S');
+        process::end_now(0);
+    });
+    // SAFETY: ends this thread, which has nothing that another one uses.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+}
+
 /// The keeper is killed; the daemon becomes the keeper, and what was held is there.
 pub(crate) fn heir(daemon: &mut Daemon) {
     if daemon.starts == 1 {

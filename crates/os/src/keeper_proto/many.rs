@@ -89,11 +89,7 @@ pub fn recv_any(fd: BorrowedFd<'_>) -> io::Result<Option<Heard>> {
     let (mut bytes, mut fds) = ([0u8; WHOLE], Vec::new());
     loop {
         fds.clear();
-        let got = match retry(|| socket::recv_fds(fd, &mut bytes, &mut fds)) {
-            // The other end was closed with our messages unread.
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => 0,
-            other => other?,
-        };
+        let got = retry(|| socket::recv_fds(fd, &mut bytes, &mut fds))?;
         if got == 0 {
             return Ok(None);
         }
