@@ -17,6 +17,8 @@ pub(super) struct Deeds<'a> {
     pub(super) killed: &'a HashMap<i32, &'static str>,
     /// When keepers were killed: how runs of that time ended may be unknown.
     pub(super) weak: &'a [u64],
+    /// When keeper and daemon were killed: a FIFO whose writer was dead too was nobody's then, and is empty.
+    pub(super) both: &'a [u64],
     /// How often the operator started each sleeper.
     pub(super) starts: [usize; SLEEPERS.len()],
     /// Programs that were to run once.
@@ -63,8 +65,17 @@ pub(super) fn all(site: &Site, shared: &Shared, deeds: &Deeds<'_>, ends: &Ends) 
     }
     events(site, deeds, ends, tally);
     for (path, streams) in logs(site) {
-        lines(&site.notes, &path, &streams, tally);
+        let known = Known { notes: &site.notes, orphaned: &|name, run| orphaned(site, deeds, name, run) };
+        lines(&known, &path, &streams, tally);
     }
+}
+
+/// This run was killed before superd had read all of its output, maybe, and both of superd's processes with it.
+fn orphaned(site: &Site, deeds: &Deeds<'_>, name: &str, run: usize) -> bool {
+    let runs = runs(&site.notes, name);
+    let Some([run, next]) = runs.get(run..run + 2) else { return false };
+    let killed = deeds.killed.contains_key(&run.pid);
+    killed && deeds.both.iter().any(|at| (run.start..=next.start).contains(at))
 }
 
 fn complaints(site: &Site, tally: &mut Tally) {
@@ -230,13 +241,25 @@ fn logs(site: &Site) -> BTreeMap<PathBuf, Vec<String>> {
     logs
 }
 
-/// A log with its backups, oldest first.
+/// A log with its backups, oldest first. A number may be missing: a death between two renamings, and no rotation
+/// since then.
 fn pieces(path: &Path) -> Vec<PathBuf> {
-    let numbered = |n: usize| PathBuf::from(format!("{}.{n}", path.display()));
-    let mut pieces: Vec<PathBuf> = (1..).map(numbered).take_while(|p| p.exists()).collect();
-    pieces.reverse();
-    pieces.push(path.to_path_buf());
-    pieces
+    let folder = path.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
+    let backups = folder.filter_map(|entry| {
+        let found = entry.path();
+        let number: usize = found.extension()?.to_str()?.parse().ok()?;
+        (found.file_stem() == path.file_name()).then_some((number, found))
+    });
+    let mut backups: Vec<(usize, PathBuf)> = backups.collect();
+    backups.sort_unstable_by(|a, b| b.cmp(a));
+    backups.into_iter().map(|(_, piece)| piece).chain([path.to_path_buf()]).collect()
+}
+
+/// What is known of the writers' lives.
+struct Known<'a> {
+    notes: &'a Path,
+    /// What the end of this run of this program had written may be gone; see [`orphaned`].
+    orphaned: &'a dyn Fn(&str, usize) -> bool,
 }
 
 /// Where a stream stands.
@@ -247,7 +270,7 @@ struct Place {
 }
 
 /// Each line of a log once, whole, and in order.
-fn lines(notes: &Path, path: &Path, streams: &[String], tally: &mut Tally) {
+fn lines(known: &Known<'_>, path: &Path, streams: &[String], tally: &mut Tally) {
     let mut at: BTreeMap<&str, Place> = streams.iter().map(|s| (s.as_str(), Place::default())).collect();
     let pieces = pieces(path);
     tally.did("rotations", pieces.len() as u64 - 1);
@@ -265,15 +288,15 @@ fn lines(notes: &Path, path: &Path, streams: &[String], tally: &mut Tally) {
                 continue;
             };
             tally.did("lines", 1);
-            follow(notes, stream, *last, place, &here, tally);
+            follow(known, stream, *last, place, &here, tally);
             *last = place.max(*last);
         }
     }
     for (stream, last) in at {
-        let lives = stream.split('.').next().map_or(0, |name| runs(notes, name).len());
+        let lives = stream.split('.').next().map_or(0, |name| runs(known.notes, name).len());
         let end = Place { run: lives, number: 1 };
         if lives > 0 {
-            follow(notes, stream, last, end, "the end", tally);
+            follow(known, stream, last, end, "the end", tally);
         }
     }
 }
@@ -289,7 +312,7 @@ fn parse(line: &str) -> Option<(&str, Place)> {
 }
 
 /// Whether this line may follow that one.
-fn follow(notes: &Path, stream: &str, last: Place, place: Place, here: &str, tally: &mut Tally) {
+fn follow(known: &Known<'_>, stream: &str, last: Place, place: Place, here: &str, tally: &mut Tally) {
     let what = || format!("{stream} {place:?} after {last:?} at {here}");
     if place.run == last.run {
         if place.number <= last.number {
@@ -309,8 +332,11 @@ fn follow(notes: &Path, stream: &str, last: Place, place: Place, here: &str, tal
     // A killed writer may have written a line more than it noted.
     for run in last.run..place.run {
         let stored = if run == last.run { last.number } else { 0 };
-        let noted = progress(notes, stream, run);
-        if stored < noted {
+        let noted = progress(known.notes, stream, run);
+        let name = stream.split('.').next().unwrap_or_default();
+        if stored < noted && (known.orphaned)(name, run) {
+            tally.did("lines that died with writer, daemon and keeper", noted - stored);
+        } else if stored < noted {
             tally.wrong("lines lost", &format!("{}: run {run} noted {noted}, stored {stored}", what()));
         } else if stored > noted + 1 {
             tally.wrong("lines doubled", &format!("{}: run {run} noted {noted}, stored {stored}", what()));
@@ -342,15 +368,21 @@ mod tests {
 
     /// What is found in a log with one backup, after two lives that noted so many lines each.
     fn found(backup: &str, log: &str) -> String {
+        found_with(backup, log, None)
+    }
+
+    /// The same, when this life was killed with everybody.
+    fn found_with(backup: &str, log: &str, orphan: Option<usize>) -> String {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         write("a.runs", "start 1 1\nstart 2 2\n");
         write("a.0.out", "2   ");
         write("a.1.out", "1   ");
-        write("a.log.1", backup);
+        write("a.log.10", backup);
         write("a.log", log);
         let mut tally = Tally::default();
-        lines(dir.path(), &dir.path().join("a.log"), &["a.out".into()], &mut tally);
+        let known = Known { notes: dir.path(), orphaned: &|_, run| orphan == Some(run) };
+        lines(&known, &dir.path().join("a.log"), &["a.out".into()], &mut tally);
         let wrong = |what: &&str| tally.table().lines().any(|l| l.starts_with(*what) && !l.ends_with(" 0"));
         super::super::WRONGS.into_iter().filter(wrong).collect::<Vec<_>>().join(", ")
     }
@@ -364,6 +396,9 @@ mod tests {
         assert_eq!(found(&[one, two, "a.out 0 3 0 \n"].concat(), again), "");
         assert_eq!(found(&first, &[again, "a.out 1 2 0 \n"].concat()), "");
         assert_eq!(found(one, again), "lines lost", "at the end of a life");
+        assert_eq!(found_with(one, again, Some(0)), "", "with everybody");
+        assert_eq!(found_with(one, again, Some(1)), "lines lost");
+        assert_eq!(found_with(two, again, Some(0)), "lines lost", "at its begin, which is no excuse");
         assert_eq!(found(two, again), "lines lost", "at its begin");
         assert_eq!(found(&first, ""), "lines lost", "at the end of all");
         assert_eq!(found(&first, &[two, again].concat()), "lines doubled");

@@ -73,6 +73,8 @@ pub(super) struct Game<'a> {
     pub(super) onces: usize,
     /// When keepers were killed.
     pub(super) weak: Vec<u64>,
+    /// When both were.
+    pub(super) both: Vec<u64>,
     /// Places that nobody came by.
     pub(super) missed: Vec<&'static str>,
     /// Pids of daemons that died quickly in a row, and when the present one was seen first.
@@ -96,6 +98,7 @@ impl<'a> Game<'a> {
             wishes: [(true, 1); SLEEPERS.len()],
             onces: 1,
             weak: Vec::new(),
+            both: Vec::new(),
             missed: Vec::new(),
             quick: 0,
             seen: (0, Instant::now()),
@@ -278,6 +281,7 @@ impl<'a> Game<'a> {
         let daemon = Process::open(before.daemon).ok_or(gone)?;
         self.shared.away(true);
         self.weak.push(now());
+        self.both.push(now());
         // A stopped one cannot take the keeper's place meanwhile.
         daemon.signal(libc::SIGSTOP);
         keeper.kill();

@@ -170,6 +170,7 @@ fn play(site: &Site, shared: &Arc<Shared>, orders: &Orders, acts: Vec<Act>) -> R
     let deeds = Deeds {
         killed: &game.killed,
         weak: &game.weak,
+        both: &game.both,
         starts: game.wishes.map(|(_, starts)| starts),
         onces: game.onces,
     };

@@ -344,12 +344,14 @@ impl FileSink {
             pieces.rotated(base, 0, 0);
             return Ok(());
         }
-        let shifted = shift(path, self.backups);
-        hit("rotate.shifted");
-        let made = shifted.and_then(|s| Ok((s, self.next(path, cut, &mut tools.scratch)?)));
-        let done = made.and_then(|made| self.replace(&made.1.0, cut).map(|()| made));
-        let (shifted, (new, inode)) = done.inspect_err(|_| {
-            // Nothing is lost: the backups only may have other numbers now.
+        let made = self.next(path, cut, &mut tools.scratch).and_then(|new| {
+            let shifted = shift(path, self.backups)?;
+            hit("rotate.shifted");
+            self.replace(&new.0, cut)?;
+            Ok((new, shifted))
+        });
+        let ((new, inode), shifted) = made.inspect_err(|_| {
+            // Nothing is lost: if a name could not be changed, some backups may have other numbers now.
             let _ = fs::remove_file(next_file(path));
             *pieces = Pieces::from_disk(path, self.pos, Some(ledger.end()));
         })?;

@@ -4,8 +4,8 @@
 //! A rotation in the middle of a line is done in this order, each step of which can be told from the
 //! names and the last byte alone:
 //!
-//! 1. backups move up by one, up to the first gap;
-//! 2. the unfinished line at the end is copied to `LOG.new`;
+//! 1. the unfinished line at the end is copied to `LOG.new`: on a full disk all ends here, and no name is changed;
+//! 2. backups move up by one, up to the first gap;
 //! 3. the old file is cut behind its last line end;
 //! 4. the old file becomes `LOG.1`;
 //! 5. `LOG.new` becomes `LOG`.

@@ -1,7 +1,7 @@
 //! Nothing is lost, torn or reordered over rotations.
 
 use super::rotate::{next_file, numbered, repair};
-use super::tests::{Rig, to_file};
+use super::tests::{Rig, SmallDisk, to_file};
 use super::*;
 use bstr::ByteSlice;
 use proptest::prelude::*;
@@ -237,6 +237,30 @@ fn a_rotation_that_fails_late_stores_the_unfinished_line_too() {
     assert!(!next_file(&log).exists());
 }
 
+/// A full disk: there is room for a few more bytes in the log's last block, and none for another file.
+#[test]
+fn a_rotation_without_room_renames_nothing() {
+    let mut rig = Rig::new();
+    let disk = SmallDisk::mount(rig.path("disk"), "64k");
+    let log = disk.0.join("a.log");
+    let streams = rig.attach(1, &to_file(&log, 10, 3));
+    let mut out = File::from(streams.stdout_writer().unwrap());
+    out.write_all(b"one line\ntwo lines\nthree\n").unwrap();
+    rig.settle(1);
+    let before = files(&log);
+    assert_eq!(before.len(), 3);
+    let mut ballast = File::create(disk.0.join("ballast")).unwrap();
+    while ballast.write_all(&[0; 4096]).is_ok() {}
+    out.write_all(b"four\nfiv").unwrap();
+    let LogFact::Trouble { error, .. } = rig.fact() else { panic!("trouble expected") };
+    assert_eq!(error, "cannot rotate: No space left on device");
+    rig.settle(1);
+    let after = files(&log);
+    assert_eq!((&after[..2], after[2].as_slice()), (&before[..2], &b"three\nfour\nfiv"[..]));
+    assert!(!next_file(&log).exists());
+    drop(rig);
+}
+
 /// Lays out files as a crash may leave them, repairs, and returns what is there.
 fn repaired(before: &[(&str, &str)], backups: u32) -> Vec<(String, String)> {
     let dir = tempfile::tempdir().unwrap();
@@ -261,6 +285,9 @@ fn a_crash_at_any_step_is_repaired() {
     // The tail is being copied: not cut yet, all is still in the old file.
     let after = repaired(&[("l", "one\ntw"), ("l.2", "zero\n"), ("l.new", "t")], 3);
     assert_eq!(after, owned(&[("l", "one\ntw"), ("l.2", "zero\n")]));
+    // Copied; nothing was there to copy, and nothing renamed yet: finished.
+    let after = repaired(&[("l", "one\n"), ("l.1", "zero\n"), ("l.new", "")], 3);
+    assert_eq!(after, owned(&[("l", ""), ("l.1", "one\n"), ("l.2", "zero\n")]));
     // Cut, not renamed: finished. The gap that the shift had made is used.
     let after = repaired(&[("l", "one\n"), ("l.2", "zero\n"), ("l.new", "tw")], 3);
     assert_eq!(after, owned(&[("l", "tw"), ("l.1", "one\n"), ("l.2", "zero\n")]));
