@@ -428,6 +428,10 @@ impl Keeper {
 
     /// Looks which processes have ended.
     pub(crate) fn look_at_runs(&mut self) {
+        self.reap_departed();
+        if !reap::is_any_ended() {
+            return;
+        }
         let mut at = Pid(0);
         while let Some(run) = self.runs.after(at) {
             at = run.pid;
@@ -440,7 +444,6 @@ impl Keeper {
     /// Looks at every child.
     fn sweep(&mut self) {
         self.look_at_runs();
-        self.reap_departed();
         // Taken out for the walk, in which the keeper does other things.
         let mut children = std::mem::replace(&mut self.children, Children::none());
         children.each(|pid| {

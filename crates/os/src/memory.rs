@@ -3,24 +3,43 @@
 /// Blocks of at least this size are mappings of their own, which are gone when they are freed.
 #[cfg(target_env = "gnu")]
 const LARGE: libc::c_int = 128 << 10;
+/// The same during the start, which uses what it frees again: each fresh page costs microseconds.
+#[cfg(target_env = "gnu")]
+const LARGE_AT_FIRST: libc::c_int = 16 << 20;
+/// The heap grows by so much at a time.
+#[cfg(target_env = "gnu")]
+const GROWTH: libc::c_int = 128 << 10;
+/// The same during the start.
+#[cfg(target_env = "gnu")]
+const GROWTH_AT_FIRST: libc::c_int = 1 << 20;
 
-/// For a process that runs for long and mostly does nothing: all threads share one heap, and large blocks are
-/// never part of it. (The library would give each thread a heap, and take large blocks from there after the
-/// first was freed.)
+/// For a process that runs for long and mostly does nothing: all threads share one heap (the library would give
+/// each thread one). To be said at the start, which ends with [`give_back`].
 pub fn keep_little() {
     #[cfg(target_env = "gnu")]
-    for (what, value) in [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, LARGE)] {
-        // SAFETY: sets one number inside the allocator; one that it does not like is ignored.
-        unsafe { libc::mallopt(what, value) };
+    tune(&[
+        (libc::M_ARENA_MAX, 1),
+        (libc::M_MMAP_THRESHOLD, LARGE_AT_FIRST),
+        (libc::M_TOP_PAD, GROWTH_AT_FIRST),
+    ]);
+}
+
+/// Gives free memory back to the system, after something large was done. From then on large blocks are never part
+/// of the heap (the library would take them from there after the first was freed).
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        tune(&[(libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TOP_PAD, GROWTH)]);
+        // SAFETY: it touches nothing that is allocated, and takes the allocator's own locks.
+        unsafe { libc::malloc_trim(0) };
     }
 }
 
-/// Gives free memory back to the system, after something large was done.
-pub fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it touches nothing that is allocated, and takes the allocator's own locks.
-    unsafe {
-        libc::malloc_trim(0);
+#[cfg(target_env = "gnu")]
+fn tune(settings: &[(libc::c_int, libc::c_int)]) {
+    for (what, value) in settings {
+        // SAFETY: sets one number inside the allocator; one that it does not like is ignored.
+        unsafe { libc::mallopt(*what, *value) };
     }
 }
 

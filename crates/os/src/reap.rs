@@ -18,6 +18,17 @@ pub fn peek(pid: Pid) -> io::Result<Option<Exit>> {
     waitid(pid, libc::WNOHANG | libc::WNOWAIT)
 }
 
+/// Some child of ours is a zombie: one question instead of one for each child.
+pub fn is_any_ended() -> bool {
+    // SAFETY: plain data; all zeros is valid, and means "nothing" when the call fills nothing in.
+    let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is a valid place for the answer.
+    let asked = retry(|| check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) }));
+    // SAFETY: waitid filled in the fields of a child's end, or left zeros.
+    asked.is_ok() && unsafe { info.si_pid() } != 0
+}
+
 /// How our child ended, if it did; its id is free from now on.
 ///
 /// # Errors
@@ -239,6 +250,7 @@ mod tests {
         drop(child.stdin.take());
         assert!(crate::poll::wait_readable(pidfd.as_fd(), None).unwrap());
         assert_eq!(peek(pid).unwrap(), Some(Exit::Code(7)));
+        assert!(is_any_ended());
         assert_eq!(reap(pid).unwrap(), Some(Exit::Code(7)));
         assert_eq!(reap(pid).unwrap_err().raw_os_error(), Some(libc::ECHILD));
     }

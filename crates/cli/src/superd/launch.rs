@@ -204,6 +204,9 @@ pub(super) fn private_folder(path: &Path) -> io::Result<()> {
     if !meta.is_dir() || (meta.uid() != process::euid() && !is_safely_given_away(path)?) {
         return Err(io::Error::other("it is there, but is not a folder of ours"));
     }
+    if meta.mode() & 0o7777 == 0o700 {
+        return Ok(());
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 

@@ -132,6 +132,9 @@ pub(super) fn control_door(
         Address::Tcp { .. } => None,
     });
     if let Some(path) = named {
+        if std::fs::read_link(&places.socket).is_ok_and(|there| there == path) {
+            return Ok(None);
+        }
         let _ = std::fs::remove_file(&places.socket);
         let linked = std::os::unix::fs::symlink(path, &places.socket);
         linked

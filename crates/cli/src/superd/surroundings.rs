@@ -175,7 +175,12 @@ pub(super) fn write_pid_files(
     let all: Vec<PathBuf> = configured.into_iter().chain([places.runtime.join("pid")]).collect();
     let mut written = true;
     for path in &all {
-        if let Err(e) = fs::write(path, format!("{pid}\n")) {
+        let line = format!("{pid}\n");
+        // After a crash or an upgrade it is there already. To write it again could wait for the disk.
+        if fs::read(path).is_ok_and(|there| there == line.as_bytes()) {
+            continue;
+        }
+        if let Err(e) = fs::write(path, line) {
             written = false;
             let mut text = format!("could not write pidfile {}", path.display());
             if !speaks_as_ancestor() {

@@ -44,18 +44,36 @@ struct Span {
 #[derive(Debug, Default)]
 pub(super) struct Values {
     bytes: Vec<u8>,
-    places: BTreeMap<Box<str>, Range<usize>>,
+    /// Where keys and values lie, by ascending key.
+    places: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Values {
+    /// `found` by ascending key.
+    fn new<'a>(bytes: Vec<u8>, found: impl Iterator<Item = (&'a str, Span)>) -> Values {
+        let place = |(key, span): (&str, Span)| {
+            let value = span.place();
+            (value.start.saturating_sub(key.len())..value.start, value)
+        };
+        let places = found.map(place).collect();
+        Values { bytes, places }
+    }
+
+    fn key(&self, place: &Range<usize>) -> &[u8] {
+        self.bytes.get(place.clone()).unwrap_or_default()
+    }
+
     /// One of them.
     pub(super) fn get(&self, key: &str) -> Option<&[u8]> {
-        self.bytes.get(self.places.get(key)?.clone())
+        let at = self.places.binary_search_by(|(k, _)| self.key(k).cmp(key.as_bytes())).ok()?;
+        self.bytes.get(self.places.get(at)?.1.clone())
     }
 
     /// All of them, by ascending key.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.places.iter().filter_map(|(key, place)| Some((&**key, self.bytes.get(place.clone())?)))
+        self.places.iter().filter_map(|(key, value)| {
+            Some((std::str::from_utf8(self.key(key)).ok()?, self.bytes.get(value.clone())?))
+        })
     }
 
     /// There are none.
@@ -183,8 +201,8 @@ impl Records {
             Ok(file) => {
                 generation_of(&file)?;
                 let bytes = whole(&file)?;
-                let places = scan(&bytes).0.into_iter().map(|(key, span)| (key.into(), span.place()));
-                Ok(Some(Values { places: places.collect(), bytes }))
+                let index = index_of(scan(&bytes).0);
+                Ok(Some(Values::new(bytes, index.iter().map(|(key, span)| (&**key, *span)))))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
@@ -205,14 +223,13 @@ impl Records {
         let bytes = whole(&self.file)?;
         let (found, end) = scan(&bytes);
         self.live = found.values().map(|span| u64::from(span.whole)).sum();
-        self.index = found.into_iter().map(|(key, span)| (key.into(), span)).collect();
+        self.index = index_of(found);
         self.end = end;
         if self.end < bytes.len() as u64 {
             // Torn by the end of its writer.
             self.file.set_len(self.end)?;
         }
-        let places = self.index.iter().map(|(key, span)| (key.clone(), span.place())).collect();
-        Ok(Values { bytes, places })
+        Ok(Values::new(bytes, self.index.iter().map(|(key, span)| (&**key, *span))))
     }
 
     /// The open file, for the keeper.
@@ -368,6 +385,10 @@ fn scan(bytes: &[u8]) -> (HashMap<&str, Span>, u64) {
         end = at;
     }
     (found, end as u64)
+}
+
+fn index_of(found: HashMap<&str, Span>) -> BTreeMap<Box<str>, Span> {
+    found.into_iter().map(|(key, span)| (key.into(), span)).collect()
 }
 
 /// The newer of the two. When they are the same file, the one with a name.
