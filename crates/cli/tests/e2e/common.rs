@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use supers_testkit::{Bins, Daemon, Process, World};
+use supers_testkit::{Bins, Daemon, Process, Programs, World};
 
 /// A world that runs the programs of this build.
 pub fn world() -> World {
@@ -51,6 +51,27 @@ pub fn until_counted(w: &World, file: &str, count: usize) {
 /// Waits until the unit is in this state and holds it at that moment.
 pub fn until_state(w: &World, name: &str, state: &str) {
     w.until(&format!("{name} is {state}"), |s| s.state(name) == state);
+}
+
+/// Starts superd with units that are in the middle of something: `steps` in the first of two commands (the file
+/// `gate` ends it, the second fails with 3), `after` that waits for it, and `deaf`, which is being stopped in vain.
+pub fn much_under_way(w: &mut World) -> Programs {
+    let a = w.actor().display().to_string();
+    let gate = w.path("gate").display().to_string();
+    w.unit(
+        "steps",
+        &format!(
+            "[Service]\nType=oneshot\nExecStart={a} print one wait-file {gate}\nExecStart={a} print two exit 3\n"
+        ),
+    );
+    unit(w, "deaf", "ignore TERM print up wait", "TimeoutStopSec=4s");
+    unit(w, "after", "wait", "[Unit]\nAfter=steps.service");
+    w.superd();
+    until_printed(w, "steps", "one");
+    until_printed(w, "deaf", "up");
+    w.supers_ok(&["stop", "deaf", "--no-wait"]);
+    until_state(w, "deaf", "STOPPING");
+    w.status()
 }
 
 /// A running unit's process, held.

@@ -1,6 +1,6 @@
 //! The keeper is killed: the daemon takes its place and a new daemon takes over.
 
-use crate::common::{log, must_end, process, unit, until_printed, until_state, world};
+use crate::common::{log, much_under_way, must_end, process, unit, until_printed, until_state, world};
 use crate::crash::{
     TERM, crash, daemon_process, daemon_view, essence, essences, living, noted, under_reaper,
 };
@@ -161,22 +161,7 @@ fn keepers_and_daemons_in_turn() {
 #[test]
 fn what_is_under_way_goes_on() {
     let mut w = world();
-    let a = w.actor().display().to_string();
-    let gate = w.path("gate").display().to_string();
-    w.unit(
-        "steps",
-        &format!(
-            "[Service]\nType=oneshot\nExecStart={a} print one wait-file {gate}\nExecStart={a} print two exit 3\n"
-        ),
-    );
-    unit(&w, "deaf", "ignore TERM print up wait", "TimeoutStopSec=3s");
-    unit(&w, "after", "wait", "[Unit]\nAfter=steps.service");
-    w.superd();
-    until_printed(&w, "steps", "one");
-    until_printed(&w, "deaf", "up");
-    w.supers_ok(&["stop", "deaf", "--no-wait"]);
-    until_state(&w, "deaf", "STOPPING");
-    let before = w.status();
+    let before = much_under_way(&mut w);
     let keeper = kill_keeper(&w);
     assert_eq!(essences(&w.status()), essences(&before));
     w.write("gate", "");

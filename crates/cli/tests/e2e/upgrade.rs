@@ -1,6 +1,6 @@
 //! `supers upgrade`: another program takes over while everything goes on.
 
-use crate::common::{log, main_log, process, unit, until_printed, until_state, world};
+use crate::common::{log, main_log, much_under_way, process, unit, until_printed, until_state, world};
 use crate::crash::{crash, daemon_process, daemon_view, essence, essences, living, noted};
 use std::collections::BTreeSet;
 use std::fs;
@@ -199,22 +199,7 @@ fn a_new_program_that_hangs_is_rolled_back() {
 #[test]
 fn what_is_under_way_goes_on() {
     let mut w = world();
-    let a = w.actor().display().to_string();
-    let gate = w.path("gate").display().to_string();
-    w.unit(
-        "steps",
-        &format!(
-            "[Service]\nType=oneshot\nExecStart={a} print one wait-file {gate}\nExecStart={a} print two exit 3\n"
-        ),
-    );
-    unit(&w, "deaf", "ignore TERM print up wait", "TimeoutStopSec=4s");
-    unit(&w, "after", "wait", "[Unit]\nAfter=steps.service");
-    w.superd();
-    until_printed(&w, "steps", "one");
-    until_printed(&w, "deaf", "up");
-    w.supers_ok(&["stop", "deaf", "--no-wait"]);
-    until_state(&w, "deaf", "STOPPING");
-    let before = w.status();
+    let before = much_under_way(&mut w);
     w.supers_ok(&["upgrade"]);
     assert_eq!(essences(&w.status()), essences(&before));
     w.write("gate", "");
