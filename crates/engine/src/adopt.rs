@@ -125,8 +125,8 @@ impl Engine {
             self.notices.add(ROLLED_BACK.to_owned());
         }
         // Whoever asks is to hear at once what is weaker now, and is not to hear of an ended program that it runs.
-        let at_once = !same_keeper || left.ended;
-        self.unsettled.store(left.ended, Ordering::Release);
+        let at_once = !same_keeper || !left.ended.is_empty();
+        self.unsettled.store(!left.ended.is_empty(), Ordering::Release);
         let legacy = Legacy { units: ids, runs, same_keeper, before, left };
         match at_once {
             false => self.legacy = Some(Box::new(legacy)),
@@ -230,8 +230,13 @@ impl Engine {
         let Some(spec) = self.fleet.get(unit).map(|slot| slot.spec.clone()) else { return false };
         let pidfd = match pidfd.map_or_else(|| reap::pidfd_open(pid), Ok) {
             Ok(pidfd) => pidfd,
-            Err(_) => {
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
                 self.lost.push((unit, run, pid, Exit::Unknown));
+                return false;
+            }
+            Err(e) => {
+                // It may live: to call it dead would start it a second time.
+                self.broken = Some(format!("cannot watch pid {}: {}", pid.0, error_text(&e)));
                 return false;
             }
         };
@@ -364,9 +369,15 @@ impl Engine {
     }
 
     /// Processes that nobody knows, since the records are gone: ended, politely at first, so that no unit runs
-    /// twice.
+    /// twice. One that has ended already was dealt with, or there is nothing to be done for it; its group is nobody's
+    /// business any more.
     pub(crate) fn end_leftovers(&mut self, left: Inheritance) {
-        self.leftovers = left.living.into_iter().collect();
+        for (run, pid) in left.living {
+            match left.ended.contains(&run) {
+                true => self.let_go(run, pid),
+                false => self.leftovers.push((run, pid)),
+            }
+        }
         for key in left.held.rest() {
             self.holder.forget(key);
         }

@@ -94,16 +94,16 @@ impl Engine {
 
     /// What had to wait until it was written down.
     pub(crate) fn send_out(&mut self) {
+        // When another daemon is to follow they are only written down, and that one asks for them. What is decided
+        // below is not written down yet.
+        let starts = if self.leave.is_none() { std::mem::take(&mut self.to_spawn) } else { Vec::new() };
         for (unit, run, signal, group) in std::mem::take(&mut self.to_signal) {
             self.signal(unit, run, signal, group);
             // From here on it is not to be sent again.
             self.store.touch(unit);
         }
         self.perform();
-        // When another daemon is to follow they are only written down, and that one asks for them.
-        if self.leave.is_none() {
-            self.ask_for_starts();
-        }
+        self.ask_for_starts(starts);
         for (run, pid, foreign) in std::mem::take(&mut self.to_settle) {
             if let Err(e) = self.family.settle(run, pid, foreign) {
                 let text = format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e));
@@ -114,8 +114,8 @@ impl Engine {
     }
 
     /// First of all: somebody waits for them.
-    fn ask_for_starts(&mut self) {
-        for request in std::mem::take(&mut self.to_spawn) {
+    fn ask_for_starts(&mut self, starts: Vec<Request>) {
+        for request in starts {
             self.requested += 1;
             if let Err((request, error)) = self.spawner.request(request) {
                 self.requested -= 1;

@@ -4,6 +4,7 @@ use crate::adopt::Legacy;
 use crate::bus::Bus;
 use crate::clock;
 use crate::contain::{Contain, Swept};
+use crate::failpoint::hit;
 use crate::family::{Family, Inheritance};
 use crate::groups::{Groups, LastParse, Parsed};
 use crate::handle::{Handle, Identity, Notices};
@@ -114,6 +115,8 @@ pub enum Ended {
     Again,
     /// Nothing was started, for this reason.
     Refused(String),
+    /// It cannot go on with what the daemon before left, for this reason. What runs goes on, and the next daemon tries.
+    Broken(String),
     /// The keeper is gone: this process is to take its place, with these descriptors by key. Everything is
     /// written down and runs on.
     Orphaned(Vec<(u64, OwnedFd)>),
@@ -226,6 +229,8 @@ pub struct Engine {
     pub(crate) holder: Holder,
     /// What another daemon left and nobody knows: to be ended before anything is started.
     pub(crate) leftovers: Vec<(RunId, Pid)>,
+    /// Why nothing can be taken over now.
+    pub(crate) broken: Option<String>,
     inputs: Inputs,
 }
 
@@ -354,6 +359,7 @@ impl Engine {
             adopting: 0,
             holder,
             leftovers: Vec::new(),
+            broken: None,
             inputs: Inputs { asks, done, log_facts, fresh, swept },
         };
         engine.family.join_runtime()?;
@@ -390,6 +396,9 @@ impl Engine {
         if let Some(legacy) = self.legacy.take() {
             self.take_over(*legacy);
         }
+        if let Some(text) = self.broken.take() {
+            return Ended::Broken(text);
+        }
         if let Err(text) = self.bind_sockets() {
             if !self.adopted {
                 return Ended::Refused(text);
@@ -425,8 +434,8 @@ impl Engine {
             self.end_turn();
             self.settle_down();
         }
-        if let Some(why) = self.leave.take().filter(|_| !self.all_down) {
-            return self.left(why);
+        if self.leave.is_some() && !self.all_down {
+            return self.left();
         }
         self.journal.info(self.now, "all processes have ended");
         self.journal.flush();
@@ -434,7 +443,11 @@ impl Engine {
         self.logs.shutdown();
         self.contain.close();
         self.webhooks.stop();
+        hit("over.begin");
+        self.family.say_all_is_over(self.again);
+        hit("over.said");
         self.store.discard(&self.runtime);
+        hit("over.discarded");
         if self.again { Ended::Again } else { Ended::ForGood }
     }
 
@@ -546,7 +559,16 @@ impl Engine {
         specs.iter().try_for_each(|spec| self.sockets.of(spec).map(drop))
     }
 
-    pub(crate) fn shut_down(&mut self) {
+    /// The daemon is to end; `again`: a fresh one follows.
+    pub(crate) fn end_by(&mut self, again: bool) {
+        if self.again != again {
+            self.again = again;
+            self.store.be_stale();
+        }
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
         if !self.fleet.is_stopping() {
             self.waiting.shut_down(self.now);
             let deed = if self.again { Deed::Restart } else { Deed::ShutDown };

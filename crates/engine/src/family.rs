@@ -8,10 +8,10 @@
 //! already is dropped.
 
 use crate::clock;
-use crate::held::{Held, Holder};
-use std::collections::{HashMap, VecDeque};
+use crate::held::{Held, Holder, insist};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 use supers_core::exit::Exit;
 use supers_core::ids::{Pid, RunId};
@@ -72,8 +72,8 @@ struct Watched {
 pub struct Inheritance {
     /// Processes that the keeper is the parent of, living or ended.
     pub living: HashMap<RunId, Pid>,
-    /// Some of them have ended, as far as the keeper says.
-    pub ended: bool,
+    /// Those of them that have ended, as far as the keeper says.
+    pub ended: HashSet<RunId>,
     /// Descriptors.
     pub held: Held,
 }
@@ -104,15 +104,18 @@ impl Farewell {
     /// The keeper starts a fresh daemon as soon as this one is gone. False without a keeper: whoever is alone
     /// must begin anew by itself.
     pub fn again(&self) -> bool {
-        self.0.as_ref().is_some_and(|socket| keeper_proto::send(socket.as_fd(), &ToKeeper::Again).is_ok())
+        self.insist(&ToKeeper::Again)
     }
 
     /// The keeper ends with this code as soon as the daemon is gone.
     pub fn say(&self, code: i32) {
-        if let Some(socket) = &self.0 {
-            // A keeper that is gone needs no farewell.
-            let _ = keeper_proto::send(socket.as_fd(), &ToKeeper::Final { code });
-        }
+        // A keeper that is gone needs no farewell.
+        self.insist(&ToKeeper::Final { code });
+    }
+
+    fn insist(&self, message: &ToKeeper) -> bool {
+        let say = |socket: BorrowedFd<'_>| keeper_proto::send(socket, message);
+        self.0.as_ref().is_some_and(|socket| insist(socket.as_fd(), say).is_ok())
     }
 }
 
@@ -120,7 +123,8 @@ impl Ready {
     /// Releases a waiting launcher; with `detach`, both processes let go of the terminal.
     pub fn say(&mut self) {
         if let Some(socket) = self.socket.take() {
-            let _ = keeper_proto::send(socket.as_fd(), &ToKeeper::Ready { detach: self.detach });
+            let ready = ToKeeper::Ready { detach: self.detach };
+            let _ = insist(socket.as_fd(), |socket| keeper_proto::send(socket, &ready));
         }
         if self.detach {
             let _ = process::detach_stdio();
@@ -314,7 +318,8 @@ impl Family {
         while !(listed && fetched) {
             match keeper_proto::recv_any(socket) {
                 Ok(Some(Heard::Living(all))) => {
-                    found.ended |= all.iter().any(|(_, _, ended)| *ended);
+                    let ended = all.iter().filter(|(_, _, ended)| *ended).map(|(_, run, _)| RunId(*run));
+                    found.ended.extend(ended);
                     found.living.extend(all.into_iter().map(|(pid, run, _)| (RunId(run), Pid(pid))));
                 }
                 Ok(Some(Heard::Held(all))) => {
@@ -353,6 +358,17 @@ impl Family {
         let Some(keeper) = &mut self.keeper else { return Ok(()) };
         keeper.unsent.push_back(message);
         self.flush()
+    }
+
+    /// All is over, and after this the records go: the keeper, which obeys when this process has ended, hears first
+    /// whether another daemon follows. One without records, that nobody asked for, would start everything anew.
+    pub(crate) fn say_all_is_over(&mut self, again: bool) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let last = if again { ToKeeper::Again } else { ToKeeper::Final { code: 0 } };
+        for message in keeper.unsent.drain(..).chain([last]) {
+            // A keeper that is gone needs no farewell.
+            let _ = insist(keeper.socket.as_fd(), |socket| keeper_proto::send(socket, &message));
+        }
     }
 
     /// Sends what waits, until the socket is full; then waits for room.

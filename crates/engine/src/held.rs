@@ -47,7 +47,7 @@ impl Holder {
     /// There is no keeper, or it takes nothing.
     pub fn upgrade(&self, binary: BorrowedFd<'_>) -> io::Result<()> {
         let socket = self.0.as_ref().ok_or_else(|| io::Error::other("there is no keeper"))?;
-        keeper_proto::send_fd(socket.as_fd(), &ToKeeper::Upgrade, binary)
+        insist(socket.as_fd(), |socket| keeper_proto::send_fd(socket, &ToKeeper::Upgrade, binary))
     }
 
     /// Gives the keeper a copy of a descriptor, in place of the one that it had under this key. Waits for
@@ -63,18 +63,35 @@ impl Holder {
     }
 
     fn say(&self, send: impl Fn(BorrowedFd<'_>) -> io::Result<()>) {
-        let Some(socket) = &self.0 else { return };
-        for _ in 0..ROOM_TRIES {
-            match send(socket.as_fd()) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    // Whether there is room is seen by trying again.
-                    let _ = poll::wait_writable(socket.as_fd(), Some(ROOM_WAIT));
-                }
-                // A keeper that is gone holds nothing; the engine hears of that by other means.
-                Ok(()) | Err(_) => return,
-            }
+        if let Some(socket) = &self.0 {
+            // A keeper that is gone holds nothing; the engine hears of that by other means.
+            let _ = insist(socket.as_fd(), send);
         }
     }
+}
+
+/// Says something to the keeper, waiting for room a while.
+///
+/// # Errors
+/// The keeper is gone, or takes nothing.
+pub(crate) fn insist(
+    socket: BorrowedFd<'_>,
+    send: impl Fn(BorrowedFd<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut last = Ok(());
+    for _ in 0..ROOM_TRIES {
+        last = send(socket);
+        match &last {
+            // Whether there is room is seen by trying again.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                let _ = poll::wait_writable(socket, Some(ROOM_WAIT));
+            }
+            // Too many descriptors are under way, of which the socket does not tell.
+            Err(e) if keeper_proto::is_crowded(e) => std::thread::sleep(ROOM_WAIT),
+            Ok(()) | Err(_) => break,
+        }
+    }
+    last
 }
 
 /// What the keeper held for a daemon before this one.

@@ -49,12 +49,13 @@ impl Engine {
     }
 
     /// Writes everything down and lets go of it.
-    pub(crate) fn left(mut self, why: Leave) -> Ended {
-        self.store.leave(match &why {
-            Leave::Orphaned => Leaving::KeeperLost,
-            Leave::Upgrade(_) => Leaving::Upgrade,
+    pub(crate) fn left(mut self) -> Ended {
+        self.store.leave(match &self.leave {
+            Some(Leave::Upgrade(_)) => Leaving::Upgrade,
+            Some(Leave::Orphaned) | None => Leaving::KeeperLost,
         });
         hit("leave.begin");
+        // While it is known why it leaves: starts are written down, and not asked for.
         self.commit();
         hit("leave.committed");
         self.history.flush(&self.notices);
@@ -62,9 +63,9 @@ impl Engine {
         self.journal.flush();
         self.logs.leave();
         hit("leave.done");
-        match why {
-            Leave::Orphaned => Ended::Orphaned(self.legacy()),
-            Leave::Upgrade(binary) => {
+        match self.leave.take() {
+            Some(Leave::Orphaned) | None => Ended::Orphaned(self.legacy()),
+            Some(Leave::Upgrade(binary)) => {
                 // This process ends at once, and somebody waits for an answer: nothing is cleared away.
                 let _ = ManuallyDrop::new(self);
                 Ended::Upgrade(binary)

@@ -143,8 +143,8 @@ impl Engine {
             }
             Ask::Shutdown { caller, again, reply } => {
                 self.audit(&caller, if again { "restart of the daemon" } else { "shutdown" });
-                self.again |= again && !self.fleet.is_stopping();
-                self.shut_down();
+                // Who asks for the end during a restart means the end.
+                self.end_by(again && (self.again || !self.fleet.is_stopping()));
                 drop(reply.send(Ok(())));
             }
         }

@@ -63,7 +63,7 @@ impl Engine {
         match signal {
             Signal::TERM | Signal::INT | Signal::QUIT => {
                 self.journal.warn(self.now, format!("received {signal} indicating exit request"));
-                self.shut_down();
+                self.end_by(false);
             }
             Signal::HUP if self.fleet.is_stopping() => {
                 self.journal
@@ -71,8 +71,7 @@ impl Engine {
             }
             Signal::HUP if self.hup == Hup::Restart => {
                 self.journal.warn(self.now, "received SIGHUP indicating restart request");
-                self.again = true;
-                self.shut_down();
+                self.end_by(true);
             }
             Signal::HUP => {
                 self.journal.warn(self.now, "received SIGHUP indicating reload request");

@@ -274,6 +274,9 @@ impl Keeper {
         if is_last || self.departed.is_some() || !(arranged || sudden()) {
             return None;
         }
+        // As for one that has ended: a child of its that is about to report finds the socket shut.
+        self.hear_the_rest();
+        self.hung_up = false;
         self.daemon = None;
         self.departed = Some((pid, arranged));
         self.sweep_at.get_or_insert_with(|| now() + SWEEP);
@@ -305,12 +308,7 @@ impl Keeper {
             Ok(None) => return None,
             Err(_) => Exit::Unknown,
         };
-        // A child of its that is about to report finds the socket shut, and ends unexecuted; what was
-        // said before is heard.
-        if let Some(daemon) = &self.daemon {
-            let _ = socket::shutdown_read(daemon.socket.as_fd());
-        }
-        self.hear();
+        self.hear_the_rest();
         // Closing takes both descriptors out of the epoll.
         self.daemon = None;
         if let Some(code) = self.last {
@@ -320,6 +318,7 @@ impl Keeper {
             return self.try_out(binary);
         }
         if std::mem::take(&mut self.again) {
+            self.waiting.daemon_left();
             return self.start_daemon(now());
         }
         complain(format_args!("superd (pid {}) ended unexpectedly: {exit}", pid.0));
@@ -327,6 +326,15 @@ impl Keeper {
             self.launcher.rolled_back = true;
         }
         if self.launcher.trial.is_some() { self.roll_back() } else { self.start_again(exit) }
+    }
+
+    /// What the daemon said before it ended. A child of its that is about to report finds the socket shut, and ends
+    /// unexecuted.
+    fn hear_the_rest(&mut self) {
+        if let Some(daemon) = &self.daemon {
+            let _ = socket::shutdown_read(daemon.socket.as_fd());
+        }
+        self.hear();
     }
 
     fn start_again(&mut self, exit: Exit) -> Option<i32> {

@@ -20,6 +20,7 @@ impl Keeper {
     pub(crate) fn try_out(&mut self, binary: OwnedFd) -> Option<i32> {
         let now = now();
         self.again = false;
+        self.waiting.daemon_left();
         self.launcher.trial = Some(binary);
         self.trial_until = Some(now + self.upgrade_wait);
         self.start_daemon(now)

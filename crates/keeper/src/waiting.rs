@@ -65,14 +65,20 @@ impl Waiting {
         }
     }
 
-    /// The daemon died. What was meant for it alone is dropped, and stops wait again.
-    pub(crate) fn daemon_died(&mut self) {
+    /// The daemon makes way for another as it was meant to. A stop that it was told and did not obey waits again: it
+    /// did not read it any more.
+    pub(crate) fn daemon_left(&mut self) {
         for stop in STOPS {
             let said = self.said_stops.get_mut(index(stop)).and_then(Option::take);
             if let Some(sender) = self.senders.get(index(stop)).copied().flatten().or(said) {
                 self.add(stop, sender);
             }
         }
+    }
+
+    /// The daemon died. What was meant for it alone is dropped, and stops wait again.
+    pub(crate) fn daemon_died(&mut self) {
+        self.daemon_left();
         for (number, sender) in (0i64..).zip(&mut self.senders) {
             if !Signal::from_number(number).is_some_and(is_stop) {
                 *sender = None;
@@ -113,6 +119,18 @@ mod tests {
         waiting.all().for_each(|(signal, sender, said)| other.restore(signal, sender, said));
         let all: Vec<_> = other.all().collect();
         assert_eq!(all, [(Signal::HUP, 9, false), (Signal::TERM, 9, true)]);
+    }
+
+    #[test]
+    fn one_that_leaves_takes_nothing_along() {
+        let mut waiting = Waiting::new();
+        for signal in [Signal::HUP, Signal::TERM] {
+            waiting.add(signal, 9);
+        }
+        waiting.said(Signal::TERM);
+        waiting.daemon_left();
+        let all: Vec<_> = waiting.all().collect();
+        assert_eq!(all, [(Signal::HUP, 9, false), (Signal::TERM, 9, false)]);
     }
 
     #[test]

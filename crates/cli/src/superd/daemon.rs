@@ -7,8 +7,8 @@ use super::launch;
 use super::listen::{self, Doors, Shelf};
 use super::rebind::Rebinder;
 use super::surroundings::{
-    SOFT_FILES, become_user, clean_auto_logs, leave_the_terminals_place, main_log, own_output, raise_limits,
-    write_pid_files,
+    SOFT_AT_START, SOFT_FILES, become_user, clean_auto_logs, leave_the_terminals_place, main_log, own_output,
+    raise_limits, write_pid_files,
 };
 use super::{EXIT_USAGE, complain, speaks_as_ancestor};
 use crate::world::World;
@@ -32,7 +32,7 @@ use supers_engine::webhook::{self, Sender, Webhooks};
 use supers_engine::{Ended, Engine, Found, Hup, Identity, Notices, Setup, Store, Wishes, clock};
 use supers_keeper::handover::Legacy;
 use supers_os::keeper_proto::Key;
-use supers_os::{memory, process, users};
+use supers_os::{Resource, memory, process, users};
 use tokio::sync::watch;
 
 /// Where the keeper puts the lock of the configuration.
@@ -184,6 +184,7 @@ fn legacy(places: &Places, held: Vec<(u64, OwnedFd)>, starts: u32) -> io::Result
 fn run(args: &Args, world: World, places: Places, mut family: Family) -> Last {
     let starts = family.starts();
     memory::keep_little();
+    have_room();
     supers_os::spawn::reserve_places();
     let mut inheritance = match family.inherit() {
         Ok(inheritance) => inheritance,
@@ -211,10 +212,24 @@ fn run(args: &Args, world: World, places: Places, mut family: Family) -> Last {
             complain(&text);
             failed(1)
         }
+        // Programs run, whoever started them.
+        Ok(Ended::Broken(text)) => {
+            complain(&text);
+            Last::Failed(1)
+        }
         Err(stop) => {
             complain(&stop.text);
             failed(stop.code)
         }
+    }
+}
+
+/// What the keeper holds may be more descriptors than this process may have at first.
+fn have_room() {
+    if let Ok((soft, _)) = process::limit(Resource::Nofile) {
+        let _ = SOFT_AT_START.set(soft);
+        // As many as it gets: what is missing shows when they are used.
+        let _ = process::raise_nofile_to_hard();
     }
 }
 
@@ -490,17 +505,14 @@ fn serve(
             ended = work => ended,
         };
         match ended {
-            Ended::Upgrade(_) => {
-                let e = io::Error::other("its socket is gone or full");
-                return Err(Stop::io("the keeper does not take the program", &e));
-            }
+            Ended::Upgrade(_) => return Ok(Ended::Broken("the keeper does not take the new program".into())),
             // Open answers are finished, the one to `shutdown` among them.
             Ended::ForGood | Ended::Again | Ended::Refused(_) => api.join(),
-            Ended::Orphaned(_) => {}
+            Ended::Orphaned(_) | Ended::Broken(_) => {}
         }
         Ok(ended)
     });
-    if !matches!(done, Ok(Ended::Upgrade(_) | Ended::Orphaned(_))) {
+    if !matches!(done, Ok(Ended::Upgrade(_) | Ended::Orphaned(_) | Ended::Broken(_))) {
         for file in rebinder.files.iter().chain(&pid_files) {
             let _ = fs::remove_file(file);
         }

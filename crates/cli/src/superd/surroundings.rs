@@ -18,6 +18,8 @@ use supers_os::{process, users};
 
 /// Default of `minfds`.
 const LEAST_FILES: u64 = 1024;
+/// The soft limit of open files that this process began with; it has been raised since then.
+pub(super) static SOFT_AT_START: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 /// The limit of open files before it was raised: what a keeper that this process becomes gives on.
 pub(super) static SOFT_FILES: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 /// Default of `minprocs`.
@@ -88,17 +90,21 @@ fn give_state(places: &Places, uid: u32, gid: u32) -> io::Result<()> {
 /// hard limit allows: each unit needs about six.
 pub(super) fn raise_limits(settings: &Settings, done: &mut ancestor::Done) -> Result<FileLimits, Stop> {
     let files = settings.minfds.unwrap_or(LEAST_FILES);
+    let own_soft = || process::limit(Resource::Nofile).map_or(0, |(soft, _)| soft);
+    let soft = SOFT_AT_START.get().copied().unwrap_or_else(own_soft);
     let few =
         |e: io::Error, what: &str| Stop::usage(format!("cannot have {what}: {}", supers_os::error_text(&e)));
-    if process::raise_nofile(files).map_err(|e| few(e, &format!("{files} open files (minfds)")))? {
+    process::raise_nofile(files).map_err(|e| few(e, &format!("{files} open files (minfds)")))?;
+    if soft < files {
         done.raised.push(("RLIMIT_NOFILE", files));
     }
     let procs = settings.minprocs.unwrap_or(LEAST_PROCESSES);
     if process::raise_nproc(procs).map_err(|e| few(e, &format!("{procs} processes (minprocs)")))? {
         done.raised.push(("RLIMIT_NPROC", procs));
     }
-    let child =
+    let (_, hard) =
         process::limit(Resource::Nofile).map_err(|e| Stop::io("cannot read the limit of open files", &e))?;
+    let child = (soft.max(files), hard);
     let _ = SOFT_FILES.set(child.0);
     let own = process::raise_nofile_to_hard().unwrap_or(child.0);
     Ok(FileLimits { own, child })

@@ -17,6 +17,7 @@ mod kill;
 mod life;
 mod logs;
 mod orders;
+mod over;
 mod records;
 mod restart;
 mod servers;

@@ -283,3 +283,27 @@ fn twenty_upgrades_refuse_no_client() {
     let deadline = w.deadline();
     assert_eq!(w.daemon().stop(deadline), 0);
 }
+
+/// Ends, the starts that follow from them, and the upgrade come together in one turn of the daemon.
+#[test]
+fn upgrades_among_many_starts_start_nothing_twice() {
+    let mut w = world();
+    let flock = supers_testkit::need_tool("flock", "util-linux");
+    for n in 0..30 {
+        let lock = w.path(format!("lock-{n}"));
+        let words = format!("{} -n -E 70 {} sleep 0.01", flock.display(), lock.display());
+        let text = format!(
+            "[Service]\nExecStart={words}\nRestart=always\nRestartSec=0\n[Unit]\nStartLimitIntervalSec=0\n"
+        );
+        w.unit(&format!("u{n}"), &text);
+    }
+    w.superd();
+    for _ in 0..40 {
+        w.supers_ok(&["upgrade"]);
+    }
+    w.supers_ok(&["stop", "all"]);
+    let told = main_log(&w);
+    assert!(told.matches("exit status 0").count() > 100, "{told}");
+    let twice: Vec<&str> = told.lines().filter(|l| l.contains("exit status 70")).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}

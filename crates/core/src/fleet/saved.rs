@@ -70,6 +70,13 @@ pub struct SavedSequence {
     pub shutdown: bool,
 }
 
+impl SavedFleet {
+    /// A shutdown has come to its end.
+    pub fn is_over(&self) -> bool {
+        self.stopping && !self.sequences.iter().any(|s| s.shutdown)
+    }
+}
+
 impl Fleet {
     /// One slot, to be written down.
     pub fn saved_slot(&self, id: UnitId) -> Option<SavedSlot> {
@@ -161,6 +168,8 @@ impl Fleet {
 
     /// Goes on with what waits for nothing any more.
     pub fn resume(&mut self, now: Now, out: &mut Vec<super::Deed>) {
+        // Whoever wrote this down died when all was over, and before it could say so.
+        let over = self.is_over();
         let queued: Vec<UnitId> = self.iter().filter(|(_, s)| s.queued).map(|(id, _)| id).collect();
         for id in queued {
             self.queue.push_back((id, crate::proc::Event::Start { hold: false, by_hand: false }));
@@ -172,5 +181,11 @@ impl Fleet {
         }
         self.release_held();
         self.run_queue(now, out);
+        out.extend(over.then_some(super::Deed::AllDown));
+    }
+
+    /// A shutdown has come to its end.
+    fn is_over(&self) -> bool {
+        self.stopping && !self.sequences.iter().any(|s| s.shutdown)
     }
 }

@@ -111,7 +111,7 @@ impl Store {
         };
         let found = match Records::open(folder, held) {
             Ok(None) => Found::Nothing,
-            Ok(Some((records, values))) => match understand(&values, boot) {
+            Ok(Some((records, values))) => match understand(&values, boot, keeper) {
                 Ok(Some(estate)) => {
                     store.records = Some(records);
                     store.lineage.clone_from(&estate.daemon.lineage);
@@ -144,7 +144,7 @@ impl Store {
     /// What cannot be read.
     pub fn check(folder: &Path, boot: &str) -> Result<(), String> {
         match Records::look(folder).map_err(|e| supers_os::error_text(&e))? {
-            Some(values) => understand(&values, boot).map(drop),
+            Some(values) => understand(&values, boot, 0).map(drop),
             None => Ok(()),
         }
     }
@@ -213,6 +213,11 @@ impl Store {
         self.unsaved.insert(unit);
     }
 
+    /// The daemon's own record is to be written with the next commit.
+    pub(crate) fn be_stale(&mut self) {
+        self.stale = true;
+    }
+
     /// This daemon makes way for another.
     pub(crate) fn leave(&mut self, why: Leaving) {
         self.leaving = why;
@@ -243,8 +248,8 @@ impl Store {
     }
 }
 
-/// Makes sense of what was read. `None` when it is of another boot.
-fn understand(values: &Values, boot: &str) -> Result<Option<Estate>, String> {
+/// Makes sense of what was read. `None` when it is of another boot, or all was over.
+fn understand(values: &Values, boot: &str, keeper: i32) -> Result<Option<Estate>, String> {
     let Some(daemon) = values.get(DAEMON) else {
         return if values.is_empty() { Ok(None) } else { Err("the daemon's own record is missing".into()) };
     };
@@ -256,7 +261,7 @@ fn understand(values: &Values, boot: &str) -> Result<Option<Estate>, String> {
     let loaded = decode_config(config)?;
     let groups = values.get(GROUPS).map_or_else(|| Ok(BTreeMap::new()), decode)?;
     let connections = values.get(CONNECTIONS).and_then(|text| String::from_utf8(text.to_vec()).ok());
-    let (mut units, mut bus) = (Vec::new(), Vec::new());
+    let (mut units, mut bus): (Vec<(String, SavedUnit<'static>)>, _) = (Vec::new(), Vec::new());
     for (key, bytes) in values.iter() {
         if let Some(name) = key.strip_prefix(UNIT) {
             units.push((name.to_owned(), decode::<SavedUnit<'static>>(bytes)?));
@@ -265,6 +270,11 @@ fn understand(values: &Values, boot: &str) -> Result<Option<Estate>, String> {
         }
     }
     units.sort_by_key(|(_, unit)| unit.place);
+    // Its keeper is gone too: that shutdown has come to its end, and somebody starts anew.
+    let over = daemon.fleet.is_over() && units.iter().all(|(_, unit)| unit.runs.is_empty());
+    if over && (keeper == 0 || daemon.keeper != keeper) {
+        return Ok(None);
+    }
     Ok(Some(Estate { daemon, groups, units, bus, connections, loaded }))
 }
 

@@ -93,10 +93,20 @@ pub fn recv_any(fd: BorrowedFd<'_>) -> io::Result<Option<Heard>> {
         if got == 0 {
             return Ok(None);
         }
-        if let Some(heard) = bytes.get(..got).and_then(|bytes| understand(bytes, &mut fds)) {
-            return Ok(Some(heard));
+        match bytes.get(..got).and_then(|bytes| understand(bytes, &mut fds)) {
+            // The kernel dropped what this process has no room for.
+            Some(Heard::Held(held)) if Some(held.len()) != entries_in(got) => {
+                return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            }
+            Some(heard) => return Ok(Some(heard)),
+            None => {}
         }
     }
+}
+
+/// Entries of a pile of this length.
+fn entries_in(length: usize) -> Option<usize> {
+    Some(length.checked_sub(SIZE)? / ENTRY)
 }
 
 fn understand(bytes: &[u8], fds: &mut Vec<OwnedFd>) -> Option<Heard> {
