@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use supers_config::places::{Asker, NotFound, Places, find};
 use supers_config::source::Disk;
-use supers_config::{Choice, Flags, Loaded, Personality, Request, Users, load_with};
+use supers_config::{Choice, Flags, Loaded, Personality, Request, Users, load_among, load_with};
 use supers_os::{process, users};
 
 /// Variables that are between a daemon and its keeper; children never see them.
@@ -82,6 +82,11 @@ impl World {
     /// Reads the configuration.
     pub fn load(&self, choice: &Choice, log_dir: &Path) -> Loaded {
         load_with(&self.request(choice, log_dir), &self.flags)
+    }
+
+    /// Reads it for a check: one unit file is judged among what lies beside it.
+    pub fn load_among(&self, choice: &Choice, log_dir: &Path) -> Loaded {
+        load_among(&self.request(choice, log_dir))
     }
 
     /// What the configuration wants to know of this world.

@@ -41,7 +41,7 @@ impl Candidate {
 }
 
 /// Names that systemd reaches at boot, written without `.target`.
-const REACHED: [&str; 17] = [
+pub(crate) const REACHED: [&str; 27] = [
     "network",
     "network-online",
     "network-pre",
@@ -59,6 +59,16 @@ const REACHED: [&str; 17] = [
     "timers",
     "paths",
     "shutdown",
+    "local-fs-pre",
+    "remote-fs-pre",
+    "swap",
+    "slices",
+    "cryptsetup",
+    "getty",
+    "rpcbind",
+    "time-set",
+    "umount",
+    "first-boot-complete",
 ];
 
 /// Does all checks; refused units stay in the list with their reason, doubles are taken out.
@@ -69,6 +79,7 @@ pub(crate) fn check(units: &mut Vec<Candidate>, personality: Personality) -> Vec
         // A group may name a program twice.
         findings.clear();
     }
+    aliases(units);
     requirements(units, &mut findings);
     circles(units, &mut findings);
     findings
@@ -90,6 +101,34 @@ fn doubles(units: &mut Vec<Candidate>, findings: &mut Vec<Finding>) {
         findings.push(fault.finding(Severity::Error, Some(&name)));
         false
     });
+}
+
+/// Relations to a unit under its second name become relations to the unit. A unit that really has the
+/// name goes first, then the first that asks for it.
+fn aliases(units: &mut [Candidate]) {
+    let mut real: BTreeMap<String, String> = BTreeMap::new();
+    for unit in units.iter() {
+        for alias in &unit.program.about.aliases {
+            real.entry(alias.clone()).or_insert_with(|| unit.spec().name.clone());
+        }
+    }
+    real.retain(|alias, _| !units.iter().any(|u| u.spec().name == *alias || u.spec().full_name() == *alias));
+    if real.is_empty() {
+        return;
+    }
+    for unit in units {
+        let own = unit.spec().name.clone();
+        let mut order = (*unit.spec().order).clone();
+        for names in [&mut order.after, &mut order.before, &mut order.requires, &mut order.wants] {
+            let mut seen = BTreeSet::new();
+            let given = std::mem::take(names);
+            names.extend(given.into_iter().map(|n| real.get(&n).cloned().unwrap_or(n)));
+            names.retain(|n| *n != own && seen.insert(n.clone()));
+        }
+        if order != *unit.spec().order {
+            Arc::make_mut(&mut unit.program.spec).order = order.into();
+        }
+    }
 }
 
 /// A requirement that nothing provides can never be met: the unit is refused now, by name.

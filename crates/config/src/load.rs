@@ -80,24 +80,37 @@ pub fn load(req: &Request<'_>) -> Loaded {
 
 /// The same, with flags of the command line over the main section.
 pub fn load_with(req: &Request<'_>, flags: &Flags) -> Loaded {
-    let mut loader = Loader {
-        req,
-        flags,
-        shown: shown(req, flags),
-        config: Config::default(),
-        doc: Doc::default(),
-        broken: Vec::new(),
-        units: Vec::new(),
-        webhooks: BTreeMap::new(),
-        seen: BTreeSet::new(),
-        fatal: false,
-    };
+    let mut loader = Loader::new(req, flags);
     match &req.choice {
         Choice::File(path) if is_unit(path) => loader.unit(path),
         Choice::File(path) => loader.main_file(path),
         Choice::Dir(dir) => loader.folder(dir),
     }
     loader.finish()
+}
+
+/// As [`load`], but one unit file is judged among what lies beside it in its folder. What comes of it is
+/// that unit and what was found about it.
+pub fn load_among(req: &Request<'_>) -> Loaded {
+    let path = match &req.choice {
+        Choice::File(path) if is_unit(path) => source::absolute(&req.cwd, path),
+        Choice::File(_) | Choice::Dir(_) => return load(req),
+    };
+    let flags = Flags::default();
+    let mut loader = Loader::new(req, &flags);
+    loader.unit(&path);
+    let files = loader.config.files.clone();
+    loader.seen.insert(path.clone());
+    loader.among = true;
+    loader.folder(path.parent().unwrap_or(&path));
+    let mut loaded = loader.finish();
+    let (own, name) = (source::bytes_of(&path), stem(&path));
+    let config = &mut loaded.config;
+    config.files = files;
+    config.findings.retain(|f| f.file == own || f.program.as_ref() == Some(&name));
+    config.programs.retain(|p| p.about.file == own);
+    config.groups = groups(Vec::new(), &config.programs);
+    Loaded { fatal: false, ..loaded }
 }
 
 fn is_unit(path: &Path) -> bool {
@@ -120,7 +133,27 @@ struct Loader<'a> {
     webhooks: BTreeMap<String, Option<Url>>,
     /// Files read, so that none is read twice.
     seen: BTreeSet<PathBuf>,
+    /// The first unit is what it is about; findings that concern several units are told of it.
+    among: bool,
     fatal: bool,
+}
+
+impl<'a> Loader<'a> {
+    fn new(req: &'a Request<'a>, flags: &'a Flags) -> Loader<'a> {
+        Loader {
+            req,
+            flags,
+            shown: shown(req, flags),
+            config: Config::default(),
+            doc: Doc::default(),
+            broken: Vec::new(),
+            units: Vec::new(),
+            webhooks: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            among: false,
+            fatal: false,
+        }
+    }
 }
 
 impl Loader<'_> {
@@ -294,12 +327,13 @@ impl Loader<'_> {
             return;
         }
         let whole = Place::whole(&Arc::new(source::bytes_of(&path)));
-        let fault = if source::is_masked(&path) {
-            Some(Fault::new(&whole, "masked: the file is a link to /dev/null"))
-        } else {
-            name_fault(&whole, &name)
-        };
-        if let Some(fault) = fault {
+        if let Some(why) = source::masked(&path) {
+            // Somebody wants it so: shown, and no error.
+            let fault = Fault::new(&whole, why);
+            self.stand_in(&path, &fault);
+            return self.warn(fault, Some(&name));
+        }
+        if let Some(fault) = name_fault(&whole, &name) {
             self.stand_in(&path, &fault);
             return self.error(fault, Some(&name));
         }
@@ -365,7 +399,11 @@ impl Loader<'_> {
         self.config.settings.webhooks.own.append(&mut self.webhooks);
         self.config.findings.extend(ini.findings);
         let mut units: Vec<Candidate> = ini.programs.into_iter().map(Candidate::plain).collect();
+        let of_ini = units.len();
         units.append(&mut self.units);
+        if self.among {
+            units.rotate_left(of_ini);
+        }
         self.config.findings.extend(check::check(&mut units, self.req.personality));
         // Stable: inside a group the order stays (supervisor-contract 7).
         units.sort_by(|a, b| {

@@ -112,16 +112,20 @@ pub(crate) fn is_dir(path: &Path) -> bool {
     path.is_dir()
 }
 
-/// True for a link to `/dev/null`, systemd's way to forbid a unit.
-pub(crate) fn is_masked(path: &Path) -> bool {
-    std::fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/null"))
+/// How a unit is forbidden, as systemd has it: a link to `/dev/null`, or a file without a byte.
+pub(crate) fn masked(path: &Path) -> Option<&'static str> {
+    if std::fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/null")) {
+        return Some("masked: the file is a link to /dev/null");
+    }
+    let meta = std::fs::metadata(path).ok()?;
+    (meta.is_file() && meta.len() == 0).then_some("masked: the file is empty")
 }
 
 /// The files that match a shell pattern, sorted.
 ///
 /// # Errors
 /// The pattern is malformed.
-pub(crate) fn glob(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+pub fn glob(pattern: &Path) -> Result<Vec<PathBuf>, String> {
     let Some(pattern) = pattern.to_str() else { return Err("the pattern is not UTF-8".into()) };
     let options = glob::MatchOptions {
         case_sensitive: true,

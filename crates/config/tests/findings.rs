@@ -67,10 +67,10 @@ fn everything_is_said_at_once() {
     dangling.service: error: the file cannot be read: No such file or directory
     good.service:2:10: error: requires tow, and there is no such unit
       hint: did you mean `two`?
-    good.service:5:16: warning: truncate: adds to the file, as append: does
+    good.service:5:16: error: StandardOutput=truncate: comes in a later version
     latin.service:2:16: error: the file is not UTF-8 text
       hint: save the file as UTF-8
-    masked.service: error: masked: the file is a link to /dev/null
+    masked.service: warning: masked: the file is a link to /dev/null
     nul.conf:2:9: error: the file holds a NUL byte
       hint: remove it
     one.service:2:1: warning: unknown key `Descripton` in [Unit], ignored

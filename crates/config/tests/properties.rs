@@ -63,6 +63,7 @@ proptest! {
             let ready = p.spec.exec.iter().all(|c| c.fault.is_some() || !c.words.is_empty());
             prop_assert!(!runs || (ready && !p.spec.exec.is_empty()));
         }
+        prop_assert_eq!(world.among("u.service").config.programs.len(), 1);
         envfile::parse(&text);
     }
 

@@ -248,6 +248,180 @@ fn a_single_unit_file_is_a_configuration() {
 }
 
 #[test]
+fn a_unit_file_is_checked_among_its_siblings() {
+    let world = World::new(&[
+        ("superd.conf", "[supervisord]\nnonsense\n"),
+        ("p.conf", "[program:cache]\ncommand=x\n"),
+        ("z.service", "[Unit]\nAfter=a.service\nRequires=b.service cache.service\n[Service]\nExecStart=x\n"),
+        ("b.service", "[Unit]\nRequires=gone.service\n[Service]\nExecStart=x\nFoo=1\n"),
+        ("a.service", "[Unit]\nAfter=z.service\n[Service]\nExecStart=x\n"),
+        ("fine.service", "[Unit]\nRequires=b.service\n[Service]\nExecStart=x\n"),
+    ]);
+    let check = |name: &str| {
+        let loaded = world.among(name);
+        assert_eq!((loaded.fatal, loaded.config.programs.len(), loaded.config.files.len()), (false, 1, 1));
+        world.findings(&loaded)
+    };
+    assert_eq!(check("fine.service"), "");
+    let circle = "error: dependency cycle: a -> z -> a\n  hint: take one of the After= or Before= lines out";
+    assert_eq!(check("z.service"), format!("z.service:2:7: {circle}"));
+    assert_eq!(check("a.service"), format!("a.service:2:7: {circle}"));
+    let b = check("b.service");
+    assert!(b.contains("requires gone, and there is no such unit") && b.contains("unknown key `Foo`"), "{b}");
+    // A daemon that is given this one file runs only it.
+    assert!(world.findings(&world.file("fine.service")).contains("requires b, and there is no such unit"));
+}
+
+#[test]
+fn an_alias_is_the_unit() {
+    let world = World::new(&[
+        (
+            "mariadb.service",
+            "[Unit]\nAfter=mysql.service\n[Service]\nExecStart=x\n[Install]\nAlias=mysql.service\nAlias=mysqld.service web.service\n",
+        ),
+        (
+            "app.service",
+            "[Unit]\nAfter=mysql.service mysqld.service mariadb.service\nRequires=mysql.service\nWants=mysqld.service web.service\n[Service]\nExecStart=x\n",
+        ),
+        ("web.service", "[Unit]\nBefore=mysqld.service\n[Service]\nExecStart=x\n"),
+        ("chrony.service", "[Service]\nExecStart=x\n[Install]\nAlias=chronyd.service\n"),
+        ("clock.service", "[Unit]\nAfter=chronyd.service\n[Service]\nExecStart=x\n"),
+    ]);
+    let loaded = world.folder();
+    assert_eq!(world.findings(&loaded), "");
+    let order = |name: &str| get(&loaded, name).spec.order.clone();
+    let app = order("app");
+    assert_eq!((app.after.clone(), app.requires.clone()), (vec!["mariadb".into()], vec!["mariadb".into()]));
+    assert_eq!(app.wants, ["mariadb", "web"]);
+    assert_eq!(
+        (order("web").before.clone(), order("clock").after.clone()),
+        (vec!["mariadb".to_string()], vec!["chrony".to_string()])
+    );
+    assert_eq!(order("mariadb").after, Vec::<String>::new());
+}
+
+#[test]
+fn a_masked_unit_is_no_error() {
+    let world = World::new(&[("empty.service", ""), ("ok.service", "[Service]\nExecStart=x\n")]);
+    std::os::unix::fs::symlink("/dev/null", world.path().join("link.service")).unwrap();
+    let loaded = world.folder();
+    assert!(!loaded.config.has_errors() && !loaded.fatal);
+    assert_eq!(
+        world.findings(&loaded),
+        "empty.service: warning: masked: the file is empty\n\
+         link.service: warning: masked: the file is a link to /dev/null"
+    );
+    assert!(get(&loaded, "empty").spec.refused.as_ref().unwrap().ends_with("masked: the file is empty"));
+    assert_eq!(get(&loaded, "ok").spec.refused, None);
+    let among = world.among("link.service");
+    assert_eq!((among.config.findings.len(), among.config.has_errors()), (1, false));
+}
+
+#[test]
+fn requirements_of_other_kinds() {
+    let fine = "Requires=network-online.target system.slice -.mount syslog.socket local-fs.target\nWants=odd.mount\nAfter=odd.target";
+    let unit = |lines: &str| {
+        let text = format!("[Unit]\n{lines}\n[Service]\nExecStart=x\n");
+        let world = World::new(&[("u.service", &text)]);
+        let loaded = world.folder();
+        world.findings(&loaded)
+    };
+    assert_eq!(unit(fine), "");
+    for name in ["odd.target", "srv-data.mount", "u.timer", "dev-sdb.device"] {
+        assert_eq!(
+            unit(&format!("Requires={name}")),
+            format!(
+                "u.service:2:10: error: requires {name}, which nothing here provides\n  hint: use Wants={name} if it may be absent"
+            )
+        );
+    }
+}
+
+#[test]
+fn signals_codes_and_sizes_as_systemd_has_them() {
+    let (p, findings) = service(
+        "ExecStart=x\nKillSignal=SIGRTMIN+3\nSuccessExitStatus=SIGRTMIN RTMAX-1 DATAERR\n\
+         RestartPreventExitStatus=EXEC USER 78\nLimitDATA=1.5G",
+    );
+    assert_eq!(findings, "");
+    let numbers = |signals: &[Signal]| signals.iter().map(|s| s.number()).collect::<Vec<i32>>();
+    assert_eq!(numbers(&p.spec.stop.signals), [37]);
+    assert!(numbers(&p.spec.restart.clean.signals).ends_with(&[34, 63]));
+    assert_eq!(
+        (p.spec.restart.clean.codes.clone(), p.spec.restart.prevent.codes.clone()),
+        (vec![0, 65], vec![203, 217, 78])
+    );
+    assert_eq!(
+        p.spec.context.limits,
+        [Limit { resource: Resource::Data, soft: Some(3 << 29), hard: Some(3 << 29) }]
+    );
+    // Systemd does not start such a unit either.
+    for line in ["User=a b", "WorkingDirectory=rel", "StandardOutput=file:rel"] {
+        let (_, findings) = service(&format!("ExecStart=x\n{line}"));
+        assert!(findings.contains("error: ") && !findings.contains("systemd would ignore"), "{findings}");
+    }
+    let (_, findings) = service("ExecStart=x\nEnvironment=G=%G");
+    assert!(findings.contains("%G comes in a later version") && findings.contains("systemd knows it"));
+    assert!(!findings.contains("systemd would ignore"), "{findings}");
+}
+
+#[test]
+fn nothing_is_silently_without_effect() {
+    for (lines, want) in [
+        ("CPUAffinity=0", "3:1: warning: not applied yet, the unit runs without: CPUAffinity"),
+        ("TimeoutStopFailureMode=abort", "3:1: error: TimeoutStopFailureMode= comes in a later version"),
+        ("TimeoutStopFailureMode=terminate", ""),
+        ("TimeoutStartSec=abc", "3:17: error: TimeoutStartSec=abc: \"abc\" is no time span"),
+        ("TimeoutStartSec=5", ""),
+        ("PIDFile=/run/u.pid", "3:1: warning: PIDFile= has no effect yet"),
+        ("StandardOutput=truncate:/x", "3:16: error: StandardOutput=truncate: comes in a later version"),
+    ] {
+        let (p, findings) = service(&format!("ExecStart=x\n{lines}"));
+        assert!(
+            findings.starts_with(&format!("u.service:{want}")) || findings == want,
+            "{lines}: {findings}"
+        );
+        assert_eq!(p.spec.refused.is_some(), want.contains("error"), "{lines}");
+        assert_eq!(p.spec.start_timeout, None, "{lines}");
+    }
+}
+
+#[test]
+fn names_of_conditions() {
+    let unit = |key: &str| {
+        let text = format!("[Unit]\n{key}=/x\n[Service]\nExecStart=x\n");
+        let world = World::new(&[("u.service", &text)]);
+        let loaded = world.folder();
+        world.findings(&loaded)
+    };
+    assert_eq!(
+        unit("ConditionPathExists"),
+        "u.service:2:1: error: ConditionPathExists= comes in a later version"
+    );
+    assert_eq!(
+        unit("ConditionPathExist"),
+        "u.service:2:1: warning: unknown key `ConditionPathExist` in [Unit], ignored\n  hint: did you mean `ConditionPathExists`?"
+    );
+    assert!(unit("CondtionPathExists").ends_with("did you mean `ConditionPathExists`?"));
+    assert!(unit("AssertFileNotEmtpy").ends_with("did you mean `AssertFileNotEmpty`?"));
+}
+
+#[test]
+fn a_drop_in_clears_what_would_refuse() {
+    let world = World::new(&[
+        (
+            "u.service",
+            "[Unit]\nConditionPathExists=/x\n[Service]\nExecStartPre=/y\nRemainAfterExit=yes\nExecStart=x\n",
+        ),
+        (
+            "u.service.d/a.conf",
+            "[Unit]\nConditionPathExists=\n[Service]\nExecStartPre=\nRemainAfterExit=no\n",
+        ),
+    ]);
+    assert_eq!(world.findings(&world.folder()), "");
+}
+
+#[test]
 fn the_order_of_variables_in_a_file_is_kept() {
     let got = envfile::parse(b"B=1\nA=2\n");
     assert_eq!(got[0].0, "B");

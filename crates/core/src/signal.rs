@@ -70,7 +70,8 @@ impl Signal {
         u8::try_from(n).ok().filter(|n| (1..=64).contains(n)).map(Signal)
     }
 
-    /// A name with or without `SIG` in any case, or a number (supervisor-contract 3).
+    /// A name with or without `SIG` in any case, or a number (supervisor-contract 3). `RTMIN`, `RTMAX`,
+    /// `RTMIN+3` and `RTMAX-1` are the real-time signals as programs with glibc count them.
     pub fn parse(text: &str) -> Option<Signal> {
         let text = text.trim();
         if let Ok(n) = text.parse::<i64>() {
@@ -87,12 +88,29 @@ impl Signal {
             () if bare.eq_ignore_ascii_case("IOT") => Some(6),
             () => None,
         };
-        known.or_else(alias).map(Signal)
+        known.or_else(alias).or_else(|| real_time(bare)).map(Signal)
     }
 
     /// The kernel's number.
     pub fn number(self) -> i32 {
         i32::from(self.0)
+    }
+}
+
+/// The kernel's first two, 32 and 33, belong to glibc.
+fn real_time(bare: &str) -> Option<u8> {
+    let (base, rest) = bare.get(..5).zip(bare.get(5..))?;
+    let offset = |sign: char| match rest {
+        "" => Some(0),
+        _ => {
+            let digits = rest.strip_prefix(sign).filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
+            digits.parse().ok().filter(|n: &u8| *n <= 30)
+        }
+    };
+    match () {
+        () if base.eq_ignore_ascii_case("RTMIN") => offset('+').map(|n| 34 + n),
+        () if base.eq_ignore_ascii_case("RTMAX") => offset('-').map(|n| 64 - n),
+        () => None,
     }
 }
 
@@ -125,6 +143,14 @@ mod tests {
         assert_eq!(Signal::parse("SIGCLD").map(Signal::number), Some(17));
         assert_eq!(Signal::parse("POLL").map(Signal::number), Some(29));
         assert_eq!(Signal::parse("IOT"), Some(Signal::ABRT));
+        for (text, n) in
+            [("RTMIN", 34), ("SIGRTMIN+3", 37), ("rtmin+30", 64), ("RTMAX", 64), ("sigRTMAX-30", 34)]
+        {
+            assert_eq!(Signal::parse(text).map(Signal::number), Some(n), "{text}");
+        }
+        for text in ["RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMAX-31", "RTMIN+", "RTMIN++1", "RTMI", "RTMINx"] {
+            assert_eq!(Signal::parse(text), None, "{text}");
+        }
         for text in ["", "SIG", "TERMX", "0", "65", "-1", "SIGSIGTERM"] {
             assert_eq!(Signal::parse(text), None, "{text}");
         }

@@ -3,7 +3,7 @@
 
 use crate::spawner::{fault, os_fault, user_fault};
 use bstr::{BStr, BString, ByteSlice, ByteVec};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -118,11 +118,28 @@ pub(crate) fn build(daemon: &Daemon, spec: &Spec, user: Option<&Identity>) -> Re
     Ok(vars)
 }
 
+/// A pattern stands for all files that match it, by name.
 fn read_env_file(file: &EnvFile) -> Result<Vec<(BString, BString)>, StartError> {
-    let deed = || format!("read environment file \"{}\"", file.path);
-    let open = File::open(Path::new(std::ffi::OsStr::from_bytes(&file.path)));
-    let handle = match open {
-        Err(e) if file.optional && e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+    let path = Path::new(OsStr::from_bytes(&file.path));
+    if !file.path.iter().any(|b| b"*?[".contains(b)) {
+        return read_one_env_file(path, file.optional);
+    }
+    let found = supers_config::source::glob(path).unwrap_or_default();
+    if found.is_empty() && !file.optional {
+        // The same failure as that of one missing file.
+        return read_one_env_file(path, false);
+    }
+    let mut out = Vec::new();
+    for path in found {
+        out.extend(read_one_env_file(&path, file.optional)?);
+    }
+    Ok(out)
+}
+
+fn read_one_env_file(path: &Path, optional: bool) -> Result<Vec<(BString, BString)>, StartError> {
+    let deed = || format!("read environment file \"{}\"", path.as_os_str().as_bytes().as_bstr());
+    let handle = match File::open(path) {
+        Err(e) if optional && e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(|e| os_fault(Stage::EnvFile, &deed(), &e))?,
     };
     let mut bytes = Vec::new();
@@ -156,7 +173,7 @@ pub(crate) fn directory(context: &Context, user: Option<&Identity>) -> Result<Op
         }
         _ => dir.path.clone(),
     };
-    let there = Path::new(std::ffi::OsStr::from_bytes(&path)).is_dir();
+    let there = Path::new(OsStr::from_bytes(&path)).is_dir();
     let path = if dir.optional && !there { BString::from("/") } else { path };
     let bad = |_| fault(Stage::Chdir, "the directory's name holds a NUL byte");
     CString::new(Vec::from(path)).map(Some).map_err(bad)
@@ -176,4 +193,29 @@ pub(crate) fn stdin(context: &Context) -> io::Result<(OwnedFd, Option<OwnedFd>)>
     let write = OwnedFd::from(write);
     supers_os::pipe::set_nonblocking(&write)?;
     Ok((read.into(), Some(write)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_stands_for_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("b.env", "X=b\nB=1"), ("a.env", "X=a\nA=1"), (".h.env", "H=1"), ("n", "N=1")] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let read = |pattern: &str, optional: bool| {
+            let path = dir.path().join(pattern);
+            read_env_file(&EnvFile { path: path.as_os_str().as_bytes().into(), optional })
+        };
+        let found = read("*.env", false).unwrap();
+        let found: Vec<String> = found.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(found, ["X=a", "A=1", "X=b", "B=1"]);
+        assert_eq!(read("*.none", true).unwrap(), []);
+        let missing = read("*.none", false).unwrap_err();
+        assert_eq!((missing.stage, missing.errno), (Stage::EnvFile, 2));
+        assert!(missing.text.ends_with("*.none\": No such file or directory"), "{}", missing.text);
+        assert!(read("[x", false).is_err());
+    }
 }

@@ -43,9 +43,11 @@ struct Item {
 impl Check {
     pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
         let mut asker = reach::asker(&context.globals, context.around);
+        let named = self.path.is_some();
         asker.given = self.path.or(asker.given);
         let places = find(&asker, &Disk).map_err(|e| Failure::Usage(e.to_string()))?;
-        let loaded = reach::read(&places, context.around);
+        let read = if named { reach::read_among } else { reach::read };
+        let loaded = read(&places, context.around);
         let config = loaded.config;
         let bad = loaded.fatal || config.has_errors();
         let exit = if bad { Exit::Failed } else { Exit::Done };

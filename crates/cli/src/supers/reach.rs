@@ -153,6 +153,12 @@ pub(super) fn read(places: &Places, around: &Around) -> Loaded {
     around.world.load(&places.choice, places.log_dirs.first().unwrap_or(&state))
 }
 
+/// The same for a check of one file that somebody names.
+pub(super) fn read_among(places: &Places, around: &Around) -> Loaded {
+    let state = places.state.join("logs");
+    around.world.load_among(&places.choice, places.log_dirs.first().unwrap_or(&state))
+}
+
 /// Which sockets were tried and why, whether a daemon lives, and what to type.
 fn explain(
     tried: &[(Target, ConnectError)],

@@ -176,4 +176,17 @@ fn check() {
     assert_eq!((json.exit, report["ok"].as_bool()), (Exit::Failed, Some(false)));
     assert!(report["findings"][0]["message"].is_string(), "{report}");
     assert_eq!(f.run("check nowhere").exit, Exit::Usage);
+    let web =
+        write(f.dir.path().join("two/web.service"), "[Unit]\nRequires=db.service\n[Service]\nExecStart=x\n");
+    write(f.dir.path().join("two/db.service"), "[Unit]\nRequires=gone.service\n[Service]\nExecStart=x\n");
+    insta::assert_snapshot!(f.run(&format!("check {}", web.display())).all(), @r#"
+    $DIR/two/web.service: 1 program, 0 errors, 0 warnings
+    --- 0
+    "#);
+    write(web.clone(), "");
+    insta::assert_snapshot!(f.run(&format!("check {}", web.display())).all(), @r#"
+    $DIR/two/web.service: warning: masked: the file is empty
+    $DIR/two/web.service: 1 program, 0 errors, 1 warning
+    --- 0
+    "#);
 }

@@ -70,7 +70,7 @@ fn account(f: &mut Fields<'_>, key: &str, exists: &dyn Fn(&str) -> bool) -> Opti
     let name = f.text(Some(line))?.to_string();
     let fits = |c: char| c.is_alphanumeric() || "_-.$@".contains(c);
     if name.is_empty() || name.starts_with('-') || !name.chars().all(fits) {
-        f.bad(line, "this cannot be the name of a user or group");
+        f.unfit(line, "this cannot be the name of a user or group");
         return None;
     }
     if !exists(&name) {
@@ -92,7 +92,7 @@ fn directory(f: &mut Fields<'_>, req: &Request<'_>) -> Option<Directory> {
         None => (false, text.as_slice()),
     };
     if path != b"~" && !path.starts_with(b"/") {
-        f.bad(line, "the path must be absolute, or ~ for the user's home");
+        f.unfit(line, "the path must be absolute, or ~ for the user's home");
         return None;
     }
     if !optional && path != b"~" && !is_dir(&req.cwd.join(crate::source::path_of(path))) {
@@ -227,7 +227,12 @@ fn stream(f: &mut Fields<'_>, key: &str, default: Stream) -> Stream {
         "null" => return Stream::Null,
         _ => {}
     }
-    let path = ["file:", "append:", "truncate:"].iter().find_map(|p| value.strip_prefix(p));
+    if value.starts_with("truncate:") {
+        // To add to the file would be another thing than what the unit says.
+        f.refuse(&line.place, format!("{key}=truncate: comes in a later version"));
+        return default;
+    }
+    let path = ["file:", "append:"].iter().find_map(|p| value.strip_prefix(p));
     match path {
         Some(path) => file(f, line, path),
         None => {
@@ -241,13 +246,10 @@ fn stream(f: &mut Fields<'_>, key: &str, default: Stream) -> Stream {
 }
 
 fn file(f: &mut Fields<'_>, line: &Line, path: &str) -> Stream {
-    if line.value.starts_with("truncate:") {
-        f.warnings.push(Fault::new(&line.place, "truncate: adds to the file, as append: does"));
-    }
     match f.specify(line, path.as_bytes()) {
         Some(path) if path.starts_with(b"/") => Stream::File(path),
         Some(_) => {
-            f.bad(line, "the path must be absolute");
+            f.unfit(line, "the path must be absolute");
             Stream::Log
         }
         None => Stream::Log,

@@ -2,15 +2,16 @@
 
 use bstr::{BString, ByteSlice};
 
-/// The assignments of such a file, in order. Quotes of both kinds may follow one another, may span
-/// lines; a backslash protects the next character outside quotes, and `"`, `\`, `$`, `` ` `` and the
-/// line end in double ones. Lines that are none of this are passed over.
+/// The assignments of such a file, in order. A value may begin with quotes of both kinds, one behind the
+/// other; those span lines. Behind the first other character a quote is a letter. A backslash protects
+/// the next character outside quotes, and `"`, `\`, `$`, `` ` `` and the line end in double ones. Lines
+/// that are none of this are passed over; a remark ends with its line, also behind a backslash.
 pub fn parse(text: &[u8]) -> Vec<(BString, BString)> {
     let mut rest = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut out: Vec<(BString, BString)> = Vec::new();
     while !rest.is_empty() {
         rest = rest.trim_ascii_start();
-        let end = rest.find_byte(b'\n').unwrap_or(rest.len());
+        let end = rest.find_byteset(b"\r\n").unwrap_or(rest.len());
         let key_end = rest[..end].find_byte(b'=');
         match key_end {
             Some(split) if !rest.starts_with(b"#") && !rest.starts_with(b";") => {
@@ -37,16 +38,20 @@ fn value(text: &[u8]) -> (BString, usize) {
     let mut out = Vec::new();
     // Blanks at the end are dropped, but not those that were quoted or protected.
     let mut keep = 0;
-    let mut at = text.iter().take_while(|b| **b == b' ' || **b == b'\t').count();
+    let mut at = 0;
+    // Only here is a quote one: at the beginning, and behind another.
+    let mut begins = true;
     while let Some(&b) = text.get(at) {
         at += 1;
         match b {
-            b'\n' => break,
-            b'\'' | b'"' => {
+            b'\n' | b'\r' => break,
+            b' ' | b'\t' if begins => {}
+            b'\'' | b'"' if begins => {
                 at += quoted(b, &text[at..], &mut out);
                 keep = out.len();
             }
             b'\\' => {
+                begins = false;
                 match text.get(at) {
                     Some(b'\n') => {}
                     Some(next) => out.push(*next),
@@ -56,6 +61,7 @@ fn value(text: &[u8]) -> (BString, usize) {
                 keep = out.len();
             }
             _ => {
+                begins = false;
                 out.push(b);
                 if !b.is_ascii_whitespace() {
                     keep = out.len();
@@ -104,7 +110,11 @@ mod tests {
         for (text, want) in [
             ("A=1\nB=2", "[A|1][B|2]"),
             ("# c\n; c\n\n A = 1 2  \n", "[A|1 2]"),
-            ("A='x  '\"y\"z", "[A|x  yz]"),
+            ("A='x  '\"y\" 'z' 1", "[A|x  yz1]"),
+            ("MSG=it's fine\nB=1", "[MSG|it's fine][B|1]"),
+            ("OPTS=-D \"A B\" --x=\"c d\"", "[OPTS|-D \"A B\" --x=\"c d\"]"),
+            ("Z=3\"4\nA='x'y\"z\"", "[Z|3\"4][A|xy\"z\"]"),
+            ("# c \\\nA=1\n; c=d \\\nB=2", "[A|1][B|2]"),
             ("A=\"a\\\"b\\$c\\d\\\ne\"\nB=1", "[A|a\"b$c\\de][B|1]"),
             ("A=a\\\nb\\ \nB=", "[A|ab ][B|]"),
             ("A='two\nlines'\nB=1", "[A|two\nlines][B|1]"),

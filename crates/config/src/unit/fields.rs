@@ -5,6 +5,7 @@ use super::specifiers::Specifiers;
 use crate::fault::{Fault, Place};
 use bstr::BString;
 
+const LATER_HINT: &str = "systemd knows it; here the unit is refused rather than run otherwise than it says";
 const REFUSE_HINT: &str =
     "systemd would ignore the line; here the unit is refused rather than run otherwise than it says";
 
@@ -54,6 +55,11 @@ impl<'a> Fields<'a> {
         self.errors.push(fault.hint(REFUSE_HINT));
     }
 
+    /// The same where systemd refuses the unit as well.
+    pub(crate) fn unfit(&mut self, line: &Line, why: &str) {
+        self.refuse(&line.place, format!("{}={}: {why}", line.key, line.value));
+    }
+
     /// The value of a line, or the default when there is no line or the value is bad.
     pub(crate) fn parse<T>(
         &mut self,
@@ -92,7 +98,8 @@ impl<'a> Fields<'a> {
                 Some(out)
             }
             Err(why) => {
-                self.bad(line, &why);
+                let fault = Fault::new(&line.place, format!("{}={}: {why}", line.key, line.value));
+                self.errors.push(fault.hint(LATER_HINT));
                 None
             }
         }

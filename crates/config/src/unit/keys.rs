@@ -34,7 +34,7 @@ const SERVICE_SILENT: &str = "Type User Group WorkingDirectory Environment Envir
     UtmpIdentifier UtmpMode TTYPath TTYReset TTYVHangup TTYVTDisallocate TTYRows TTYColumns NonBlocking \
     FileDescriptorStoreMax FileDescriptorStorePreserve RuntimeDirectoryMode RuntimeDirectoryPreserve \
     StateDirectoryMode CacheDirectoryMode LogsDirectoryMode ConfigurationDirectoryMode WatchdogSignal \
-    TimeoutStartFailureMode TimeoutStopFailureMode CoredumpFilter USBFunctionDescriptors \
+    CoredumpFilter USBFunctionDescriptors \
     USBFunctionStrings TimeoutCleanSec KeyringMode";
 
 const HARDENING: &str = "PrivateTmp PrivateDevices PrivateNetwork PrivateUsers PrivateMounts PrivateIPC PrivatePIDs \
@@ -63,7 +63,23 @@ const SERVICE_REFUSED: &str = "ExecStartPre ExecStartPost ExecStopPost ExecCondi
     SupplementaryGroups PAMName CapabilityBoundingSet AmbientCapabilities UnsetEnvironment StandardInput \
     StandardInputText StandardInputData LoadCredential LoadCredentialEncrypted SetCredential \
     SetCredentialEncrypted ImportCredential ReloadSignal OpenFile StartLimitAction FailureAction SuccessAction \
-    SetLoginEnvironment";
+    SetLoginEnvironment TimeoutStartFailureMode TimeoutStopFailureMode";
+
+/// Each stands behind `Condition` and behind `Assert`.
+const CHECKS: &str = "PathExists PathExistsGlob PathIsDirectory PathIsSymbolicLink PathIsMountPoint PathIsReadWrite \
+    PathIsEncrypted PathIsSocket DirectoryNotEmpty FileNotEmpty FileIsExecutable User Group Host KernelCommandLine \
+    KernelVersion Version Credential Environment Architecture Firmware Virtualization Security Capability ACPower \
+    NeedsUpdate FirstBoot ControlGroupController Memory CPUs CPUFeature OSRelease MemoryPressure CPUPressure \
+    IOPressure KernelModuleLoaded";
+
+/// Switches, and settings that are off with the words of a switch. For all others `0` and `off` are
+/// values such as a CPU, a limit or a name.
+const SWITCHES: &str = "PrivateTmp PrivateDevices PrivateNetwork PrivateUsers PrivateMounts PrivateIPC PrivatePIDs \
+    ProtectSystem ProtectHome ProtectControlGroups ProtectKernelModules ProtectKernelTunables ProtectKernelLogs \
+    ProtectHostname ProtectClock MountAPIVFS MemoryDenyWriteExecute RestrictNamespaces RestrictRealtime \
+    RestrictSUIDSGID LockPersonality RemoveIPC Delegate TasksAccounting CPUAccounting MemoryAccounting \
+    BlockIOAccounting IOAccounting IPAccounting CPUSchedulingResetOnFork MemoryKSM MemoryPressureWatch \
+    RemainAfterExit SendSIGHUP PermissionsStartOnly RootDirectoryStartOnly DynamicUser SetLoginEnvironment";
 
 const INSTALL_SILENT: &str = "WantedBy RequiredBy UpheldBy Alias Also DefaultInstance";
 
@@ -94,7 +110,17 @@ pub(crate) fn fate(section: &str, key: &str, value: &str) -> Fate {
 }
 
 fn is_condition(key: &str) -> bool {
-    key.starts_with("Condition") || key.starts_with("Assert")
+    ["Condition", "Assert"].iter().any(|p| key.strip_prefix(p).is_some_and(|rest| has(CHECKS, rest)))
+}
+
+/// True when a later line of the same section takes an earlier one back, as drop-ins do: an empty value
+/// clears, the last word on a switch counts, and one empty condition clears all of them.
+pub(crate) fn takes_back(key: &str, later: &str, value: &str) -> bool {
+    let kin = || ["Condition", "Assert"].iter().any(|p| key.starts_with(p) && later.starts_with(p));
+    match value {
+        "" => key == later || (is_condition(key) && is_condition(later) && kin()),
+        _ => key == later && has(SWITCHES, key),
+    }
 }
 
 /// A value that only repeats the default, or clears what was set before.
@@ -104,7 +130,8 @@ fn says_nothing(key: &str, value: &str) -> bool {
         // An empty set takes all capabilities away, which is not the default.
         "CapabilityBoundingSet" => false,
         _ if value.is_empty() => true,
-        "WatchdogSec" => is(&["0"]),
+        "WatchdogSec" | "RuntimeRandomizedExtraSec" | "MemoryMin" | "MemoryLow" => is(&["0"]),
+        "TimeoutStartFailureMode" | "TimeoutStopFailureMode" => is(&["terminate"]),
         "RuntimeMaxSec" => is(&["infinity"]),
         "RestartMode" => is(&["normal"]),
         "RestartSteps" => is(&["0"]),
@@ -126,12 +153,23 @@ fn says_nothing(key: &str, value: &str) -> bool {
         "DevicePolicy" => is(&["auto"]),
         "ProcSubset" => is(&["all"]),
         "ProtectProc" => is(&["default"]),
-        "SystemCallArchitectures" | "MountFlags" => false,
-        _ => is(&["no", "false", "off", "0"]),
+        _ => has(SWITCHES, key) && super::fields::boolean(value) == Ok(false),
     }
 }
 
-/// All directives of a section, for a suggestion.
+/// The nearest directive of a section.
+pub(crate) fn suggest(section: &str, key: &str) -> Option<String> {
+    let names = |p: &'static str| CHECKS.split_ascii_whitespace().map(move |name| format!("{p}{name}"));
+    let checks: Vec<String> = match section {
+        "Unit" => names("Condition").chain(names("Assert")).collect(),
+        _ => Vec::new(),
+    };
+    let mut all: Vec<&str> = known(section).collect();
+    all.extend(checks.iter().map(String::as_str));
+    crate::fault::did_you_mean(key, all)
+}
+
+/// All directives of a section, but for the checks.
 pub(crate) fn known(section: &str) -> impl Iterator<Item = &'static str> {
     let lists: &[&'static str] = match section {
         "Unit" => &[UNIT_SILENT, UNIT_REFUSED],
@@ -143,6 +181,9 @@ pub(crate) fn known(section: &str) -> impl Iterator<Item = &'static str> {
 
 /// The section that a directive belongs to, when it stands in a wrong one.
 pub(crate) fn home_of(key: &str) -> Option<&'static str> {
+    if is_condition(key) {
+        return Some("Unit");
+    }
     ["Unit", "Service", "Install"].into_iter().find(|section| known(section).any(|k| k == key))
 }
 
@@ -164,7 +205,18 @@ mod tests {
             ("Service", "DynamicUser", "yes", Fate::Refused),
             ("Service", "X-Foo", "1", Fate::Silent),
             ("Service", "After", "x", Fate::Unknown),
+            ("Service", "CPUAffinity", "0", Fate::Hardening),
+            ("Service", "MemorySwapMax", "0", Fate::Hardening),
+            ("Service", "SupplementaryGroups", "0", Fate::Refused),
+            ("Service", "TimeoutStopFailureMode", "abort", Fate::Refused),
+            ("Service", "TimeoutStopFailureMode", "terminate", Fate::Silent),
+            ("Service", "TimeoutStartFailureMode", "kill", Fate::Refused),
             ("Unit", "ConditionPathExists", "/x", Fate::Refused),
+            ("Unit", "ConditionPathExists", "", Fate::Silent),
+            ("Unit", "AssertCPUs", "2", Fate::Refused),
+            ("Unit", "ConditionPathExist", "/x", Fate::Unknown),
+            ("Unit", "Condition", "x", Fate::Unknown),
+            ("Service", "ConditionUser", "x", Fate::Unknown),
             ("Unit", "Conflicts", "shutdown.target", Fate::Silent),
             ("Unit", "Conflicts", "a.service shutdown.target", Fate::Refused),
             ("Install", "WantedBy", "default.target", Fate::Silent),
@@ -172,6 +224,24 @@ mod tests {
             assert_eq!(fate(section, key, value), want, "{section}.{key}={value}");
         }
         assert_eq!(home_of("After"), Some("Unit"));
+        assert_eq!(home_of("AssertUser"), Some("Unit"));
+        let hint = suggest("Unit", "CondtionPathExists");
+        assert_eq!(hint.as_deref(), Some("did you mean `ConditionPathExists`?"));
+    }
+
+    #[test]
+    fn later_lines() {
+        for (key, later, value, want) in [
+            ("ExecStartPre", "ExecStartPre", "", true),
+            ("ExecStartPre", "ExecStartPre", "/x", false),
+            ("ExecStartPre", "ExecStopPost", "", false),
+            ("PrivateTmp", "PrivateTmp", "no", true),
+            ("ConditionUser", "ConditionPathExists", "", true),
+            ("ConditionUser", "ConditionUser", "x", false),
+            ("ConditionUser", "AssertUser", "", false),
+        ] {
+            assert_eq!(takes_back(key, later, value), want, "{key} {later}={value}");
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The lines of a unit to a [`Spec`].
 
+use super::codes;
 use super::context;
 use super::fields::{Fields, boolean, number};
 use super::keys::{self, Fate};
 use super::parse::{File, Line};
 use super::specifiers::Specifiers;
 use super::time;
+use crate::check::REACHED;
 use crate::fault::{Fault, Place, did_you_mean};
 use crate::load::Request;
 use crate::model::About;
@@ -44,9 +46,17 @@ pub(crate) fn lower(req: &Request<'_>, name: &str, whole: &Place, file: File) ->
     spec.reload_exec = f.commands("ExecReload");
     commands_fit(&mut f, &spec, whole);
     spec.restart = restart(&mut f, spec.kind).into();
+    let line = f.last_of(&[("Service", "TimeoutStartSec"), ("Service", "TimeoutSec")]);
+    let start_timeout = f.parse(line, None, timeout);
     if spec.kind == Kind::Oneshot {
-        let line = f.last_of(&[("Service", "TimeoutStartSec"), ("Service", "TimeoutSec")]);
-        spec.start_timeout = f.parse(line, None, timeout);
+        spec.start_timeout = start_timeout;
+    }
+    f.get("TimeoutAbortSec", None, time::span);
+    let forks = f.last("Service", "Type").is_some_and(|l| l.value == "forking");
+    if let Some(line) = f.last("Service", "PIDFile").filter(|_| !forks) {
+        let fault =
+            Fault::new(&line.key_place, "PIDFile= has no effect yet: the file is not removed at a stop");
+        f.warnings.push(fault.hint("the line can be taken out; the main process is known without it"));
     }
     spec.stop = stop(&mut f).into();
     spec.context = context::context(&mut f, req).into();
@@ -83,7 +93,11 @@ fn sections(f: &mut Fields<'_>, sections: &[(String, Place)]) {
 /// Judges each line by its name.
 fn directives(f: &mut Fields<'_>) {
     let mut hardening: Vec<&Line> = Vec::new();
-    for line in f.lines.iter().filter(|l| keys::is_section(&l.section)) {
+    for (at, line) in f.lines.iter().enumerate().filter(|(_, l)| keys::is_section(&l.section)) {
+        let mut later = f.lines.iter().skip(at + 1).filter(|l| l.section == line.section);
+        if later.any(|l| keys::takes_back(&line.key, &l.key, &l.value)) {
+            continue;
+        }
         match keys::fate(&line.section, &line.key, &line.value) {
             Fate::Silent => {}
             Fate::Hardening => hardening.push(line),
@@ -93,7 +107,7 @@ fn directives(f: &mut Fields<'_>) {
                 let mut fault = Fault::new(&line.key_place, text);
                 fault.hint = match keys::home_of(&line.key) {
                     Some(section) => Some(format!("it belongs to [{section}]")),
-                    None => did_you_mean(&line.key, keys::known(&line.section)),
+                    None => keys::suggest(&line.section, &line.key),
                 };
                 f.warnings.push(fault);
             }
@@ -216,38 +230,11 @@ fn start_limit(f: &mut Fields<'_>) -> Option<StartLimit> {
     (burst > 0 && !interval.is_zero()).then_some(StartLimit { burst, interval })
 }
 
-/// Names that systemd gives to exit codes (sysexits.h and the LSB).
-const CODES: [(&str, u8); 23] = [
-    ("SUCCESS", 0),
-    ("FAILURE", 1),
-    ("INVALIDARGUMENT", 2),
-    ("NOTIMPLEMENTED", 3),
-    ("NOPERMISSION", 4),
-    ("NOTINSTALLED", 5),
-    ("NOTCONFIGURED", 6),
-    ("NOTRUNNING", 7),
-    ("USAGE", 64),
-    ("DATAERR", 65),
-    ("NOINPUT", 66),
-    ("NOUSER", 67),
-    ("NOHOST", 68),
-    ("UNAVAILABLE", 69),
-    ("SOFTWARE", 70),
-    ("OSERR", 71),
-    ("OSFILE", 72),
-    ("CANTCREAT", 73),
-    ("IOERR", 74),
-    ("TEMPFAIL", 75),
-    ("PROTOCOL", 76),
-    ("NOPERM", 77),
-    ("CONFIG", 78),
-];
-
 fn exits(f: &mut Fields<'_>, key: &str) -> ExitSet {
     let mut set = ExitSet::default();
     for line in f.all("Service", key) {
         for word in line.value.split_ascii_whitespace() {
-            let code = CODES.iter().find(|(n, _)| *n == word).map(|(_, c)| *c).or_else(|| word.parse().ok());
+            let code = codes::of(word).or_else(|| word.parse().ok());
             match (code, Signal::parse(word)) {
                 (Some(code), _) => set.codes.push(code),
                 (None, Some(signal)) if word.parse::<i64>().is_err() => set.signals.push(signal),
@@ -289,9 +276,19 @@ fn stop(f: &mut Fields<'_>) -> StopPolicy {
 pub(crate) fn is_foreign(name: &str) -> bool {
     const ENDS: [&str; 9] =
         [".target", ".slice", ".mount", ".automount", ".path", ".timer", ".device", ".swap", ".scope"];
-    const SOCKETS: [&str; 4] =
-        ["syslog.socket", "dbus.socket", "systemd-journald.socket", "systemd-journald-dev-log.socket"];
     ENDS.iter().any(|end| name.ends_with(end)) || SOCKETS.contains(&name)
+}
+
+/// Sockets that systemd itself brings.
+const SOCKETS: [&str; 4] =
+    ["syslog.socket", "dbus.socket", "systemd-journald.socket", "systemd-journald-dev-log.socket"];
+
+/// A unit of another kind that is there on every machine that runs.
+fn is_always_there(name: &str) -> bool {
+    match name.strip_suffix(".target") {
+        Some(target) => REACHED.contains(&target),
+        None => name.ends_with(".slice") || name == "-.mount" || SOCKETS.contains(&name),
+    }
 }
 
 fn order(f: &mut Fields<'_>, own: &str) -> Order {
@@ -299,10 +296,18 @@ fn order(f: &mut Fields<'_>, own: &str) -> Order {
         let mut out: Vec<String> = Vec::new();
         for line in f.all("Unit", key) {
             let text = f.text(Some(line)).unwrap_or_default().to_str_lossy().into_owned();
-            for word in text.split_ascii_whitespace().filter(|w| !is_foreign(w)) {
-                if word.ends_with(".socket") {
+            for word in text.split_ascii_whitespace() {
+                if word.ends_with(".socket") && !is_foreign(word) {
                     if must {
                         f.refuse(&line.place, format!("{key}={word}: socket units come in a later version"));
+                    }
+                    continue;
+                }
+                if is_foreign(word) {
+                    if must && !is_always_there(word) {
+                        let fault =
+                            Fault::new(&line.place, format!("requires {word}, which nothing here provides"));
+                        f.errors.push(fault.hint(format!("use Wants={word} if it may be absent")));
                     }
                     continue;
                 }

@@ -4,6 +4,7 @@
 pub mod envfile;
 pub mod words;
 
+pub(crate) mod codes;
 pub(crate) mod context;
 pub(crate) mod exec;
 pub(crate) mod fields;

@@ -69,7 +69,7 @@ pub(crate) fn span_in(text: &str, plain: f64) -> Result<Option<Duration>, String
     Ok(Some(Duration::from_micros((total * 1e6).round() as u64)))
 }
 
-/// A size in bytes, with K, M, G, T, P or E for powers of 1024. `None` is `infinity`.
+/// A size in bytes, with K, M, G, T, P or E for powers of 1024; `1.5G` is fine. `None` is `infinity`.
 pub(crate) fn size(text: &str) -> Result<Option<u64>, String> {
     if text == "infinity" {
         return Ok(None);
@@ -84,8 +84,14 @@ pub(crate) fn size(text: &str) -> Result<Option<u64>, String> {
         },
         None => return Err(bad()),
     };
-    let number: u64 = digits.trim_end().parse().map_err(|_| bad())?;
-    Ok(Some(number.saturating_mul(1 << shift)))
+    let (whole, part) = digits.trim_end().split_once('.').unwrap_or((digits.trim_end(), "0"));
+    if part.is_empty() || part.len() > 15 || !part.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let number: u64 = whole.parse().map_err(|_| bad())?;
+    let (tenths, scale) = (part.parse::<u128>().map_err(|_| bad())?, 10u128.pow(part.len() as u32));
+    let part = u64::try_from((tenths << shift) / scale).unwrap_or(u64::MAX);
+    Ok(Some(number.saturating_mul(1 << shift).saturating_add(part)))
 }
 
 #[cfg(test)]
@@ -124,7 +130,9 @@ mod tests {
             assert_eq!(size(text), Ok(Some(n)), "{text}");
         }
         assert_eq!(size("infinity"), Ok(None));
-        for text in ["", "K", "1k", "x", "-1", "1.5G"] {
+        assert_eq!(size("1.5G"), Ok(Some(3 << 29)));
+        assert_eq!(size("0.1K"), Ok(Some(102)));
+        for text in ["", "K", "1k", "x", "-1", "1.G", ".5G", "1.-5G", "1.5.5G"] {
             assert!(size(text).is_err(), "{text}");
         }
     }

@@ -199,6 +199,7 @@ mod tests {
     fn run(line: &[&str]) -> Vec<String> {
         let lookup = |name: &BStr| match name.as_bytes() {
             b"OPTS" => Some(BString::from("-a 'b c'  d\\ e")),
+            b"QUOTED" => Some("-D \"A B\" --x=\"c d\"".into()),
             b"ONE" => Some("x y".into()),
             b"EMPTY" => Some("".into()),
             _ => None,
@@ -210,6 +211,7 @@ mod tests {
     #[test]
     fn variables() {
         assert_eq!(run(&["$OPTS", "$OPTS"]), ["$OPTS", "-a", "b c", "d e"]);
+        assert_eq!(run(&["p", "$QUOTED"]), ["p", "-D", "A B", "--x=c d"]);
         assert_eq!(run(&["p", "$EMPTY", "$UNSET", "z"]), ["p", "z"]);
         assert_eq!(run(&["p", "${ONE}", "${EMPTY}", "${UNSET}"]), ["p", "x y", "", ""]);
         assert_eq!(

@@ -78,6 +78,11 @@ impl World {
         self.load(Choice::File(self.path().join(name)), Personality::Superd)
     }
 
+    /// As `supers check FILE` reads it.
+    pub fn among(&self, name: &str) -> Loaded {
+        self.request(Choice::File(self.path().join(name)), Personality::Superd, supers_config::load_among)
+    }
+
     pub fn ancestor(&self, name: &str) -> Loaded {
         self.load(Choice::File(self.path().join(name)), Personality::Supervisord)
     }
