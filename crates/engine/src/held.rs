@@ -86,12 +86,17 @@ pub(crate) fn insist(
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 let _ = poll::wait_writable(socket, Some(ROOM_WAIT));
             }
-            // Too many descriptors are under way, of which the socket does not tell.
-            Err(e) if keeper_proto::is_crowded(e) => std::thread::sleep(ROOM_WAIT),
+            Err(e) if keeper_proto::is_crowded(e) => until_uncrowded(),
             Ok(()) | Err(_) => break,
         }
     }
     last
+}
+
+/// Too many descriptors are under way, of which no descriptor tells.
+#[expect(clippy::disallowed_methods, reason = "there is no fact to wait for; bounded by the number of tries")]
+fn until_uncrowded() {
+    std::thread::sleep(ROOM_WAIT);
 }
 
 /// What the keeper held for a daemon before this one.
