@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod echo_conf;
+pub mod elsewhere;
 pub mod pidproxy;
 pub mod superd;
 pub mod supers;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use supers_config::places::{Asker, NotFound, Places, find};
 use supers_config::source::Disk;
-use supers_config::{Choice, Flags, Loaded, Personality, Request, Users, load_among, load_with};
+use supers_config::{Choice, Flags, InForce, Loaded, Personality, Request, Users, load_among, load_beside};
 use supers_os::{process, users};
 
 /// Variables that are between a daemon and its keeper; children never see them.
@@ -81,7 +81,12 @@ impl World {
 
     /// Reads the configuration.
     pub fn load(&self, choice: &Choice, log_dir: &Path) -> Loaded {
-        load_with(&self.request(choice, log_dir), &self.flags)
+        self.load_beside(choice, log_dir, &InForce::default())
+    }
+
+    /// Reads it again, beside what is in force.
+    pub fn load_beside(&self, choice: &Choice, log_dir: &Path, in_force: &InForce) -> Loaded {
+        load_beside(&self.request(choice, log_dir), &self.flags, in_force)
     }
 
     /// Reads it for a check: one unit file is judged among what lies beside it.

@@ -2,8 +2,9 @@
 //! order of starts, requirements that nothing provides.
 
 use crate::fault::{Fault, Place, did_you_mean, nearest};
-use crate::load::Personality;
+use crate::load::{InForce, Personality};
 use crate::model::{Finding, Program, Severity};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use supers_core::spec::Spec;
@@ -72,9 +73,13 @@ pub(crate) const REACHED: [&str; 27] = [
 ];
 
 /// Does all checks; refused units stay in the list with their reason, doubles are taken out.
-pub(crate) fn check(units: &mut Vec<Candidate>, personality: Personality) -> Vec<Finding> {
+pub(crate) fn check(
+    units: &mut Vec<Candidate>,
+    personality: Personality,
+    in_force: &InForce,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    doubles(units, &mut findings);
+    doubles(units, in_force, &mut findings);
     if personality == Personality::Supervisord {
         // A group may name a program twice.
         findings.clear();
@@ -85,19 +90,33 @@ pub(crate) fn check(units: &mut Vec<Candidate>, personality: Personality) -> Vec
     findings
 }
 
-/// Of two units with one name the first counts, so that a file added by mistake disturbs nothing.
-fn doubles(units: &mut Vec<Candidate>, findings: &mut Vec<Finding>) {
-    let mut first: BTreeMap<(String, String), Place> = BTreeMap::new();
+/// Of two units with one name the one counts whose file is in force, so that a file added by mistake disturbs
+/// nothing; where none is, the first.
+fn doubles(units: &mut Vec<Candidate>, in_force: &InForce, findings: &mut Vec<Finding>) {
+    let key = |unit: &Candidate| (unit.spec().group.clone(), unit.spec().name.clone());
+    let is_in_force = |unit: &Candidate| {
+        let file = in_force.get(&unit.spec().program);
+        file.is_some_and(|file| unit.program.about.file == file.as_bytes())
+    };
+    let mut counts: BTreeMap<(String, String), (usize, Place, bool)> = BTreeMap::new();
+    for (index, unit) in units.iter().enumerate() {
+        let this = (index, unit.place(), is_in_force(unit));
+        match counts.entry(key(unit)) {
+            Entry::Occupied(mut other) if this.2 && !other.get().2 => drop(other.insert(this)),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(free) => drop(free.insert(this)),
+        }
+    }
+    let mut index = 0..;
     units.retain(|unit| {
-        let key = (unit.spec().group.clone(), unit.spec().name.clone());
-        let place = unit.place();
-        let Some(other) = first.get(&key) else {
-            first.insert(key, place);
+        let index = index.next();
+        let Some((winner, other, _)) = counts.get(&key(unit)) else { return true };
+        if index == Some(*winner) {
             return true;
-        };
+        }
         let name = unit.spec().full_name();
         let text = format!("the name {name} is used twice: here and at {other}; only the latter counts");
-        let fault = Fault::new(&place, text).hint("give one of them another name");
+        let fault = Fault::new(&unit.place(), text).hint("give one of them another name");
         findings.push(fault.finding(Severity::Error, Some(&name)));
         false
     });
@@ -256,7 +275,7 @@ fn way_back(after: &[BTreeSet<usize>], start: usize) -> Option<Vec<usize>> {
                 path.reverse();
                 return Some(path);
             }
-            if let std::collections::btree_map::Entry::Vacant(slot) = from.entry(*j) {
+            if let Entry::Vacant(slot) = from.entry(*j) {
                 slot.insert(i);
                 queue.push_back(*j);
             }
@@ -279,7 +298,7 @@ mod tests {
     }
 
     fn run(units: &mut Vec<Candidate>) -> Vec<String> {
-        check(units, Personality::Superd).iter().map(|f| f.message.clone()).collect()
+        check(units, Personality::Superd, &InForce::new()).iter().map(|f| f.message.clone()).collect()
     }
 
     fn refused(units: &[Candidate]) -> Vec<&str> {
@@ -332,7 +351,7 @@ mod tests {
     fn requirements_must_exist() {
         let mut units =
             vec![unit("web", &["network"], &["redsi", "network-online"]), unit("redis", &[], &[])];
-        let findings = check(&mut units, Personality::Superd);
+        let findings = check(&mut units, Personality::Superd, &InForce::new());
         assert_eq!(findings[0].message, "requires redsi, and there is no such unit");
         assert_eq!(findings[0].hint.as_deref(), Some("did you mean `redis`?"));
         assert_eq!((findings.len(), refused(&units)), (1, vec!["web"]));
@@ -341,9 +360,29 @@ mod tests {
     #[test]
     fn of_two_with_one_name_the_first_runs() {
         let mut units = vec![unit("web", &[], &[]), unit("web", &[], &[])];
-        let findings = check(&mut units, Personality::Superd);
+        let findings = check(&mut units, Personality::Superd, &InForce::new());
         assert_eq!(units.len(), 1);
         assert!(findings[0].message.contains("used twice: here and at web.service:1"), "{findings:?}");
         assert_eq!(refused(&units), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn of_two_with_one_name_the_one_in_force_goes_on() {
+        let stray = || {
+            let mut stray = unit("web", &[], &[]);
+            stray.program.about.file = "a.conf".into();
+            stray
+        };
+        for in_force in ["web.service", "a.conf", "gone.service"] {
+            let mut units = vec![unit("db", &[], &[]), stray(), unit("web", &[], &[])];
+            let known = InForce::from([("web".into(), in_force.into())]);
+            let findings = check(&mut units, Personality::Superd, &known);
+            let files: Vec<String> = units.iter().map(|u| u.program.about.file.to_string()).collect();
+            let (counts, not) =
+                if in_force == "web.service" { ("web.service", "a.conf") } else { ("a.conf", "web.service") };
+            assert_eq!(files, ["db.service", counts]);
+            assert_eq!((findings.len(), findings[0].file.to_string().as_str()), (1, not));
+            assert!(findings[0].message.contains(&format!("here and at {counts}:1")), "{findings:?}");
+        }
     }
 }

@@ -28,7 +28,9 @@ pub mod webhook;
 
 pub use flags::Flags;
 pub use ini::expand::py_repr;
-pub use load::{Choice, Loaded, Personality, Request, Users, load, load_among, load_with};
+pub use load::{
+    Choice, InForce, Loaded, Personality, Request, Users, load, load_among, load_beside, load_with,
+};
 pub use model::{
     About, Address, Auth, Config, Ctl, Finding, LogLevel, Password, Program, Secret, Server, Settings,
     Severity,

@@ -80,7 +80,15 @@ pub fn load(req: &Request<'_>) -> Loaded {
 
 /// The same, with flags of the command line over the main section.
 pub fn load_with(req: &Request<'_>, flags: &Flags) -> Loaded {
-    let mut loader = Loader::new(req, flags);
+    load_beside(req, flags, &InForce::default())
+}
+
+/// The file that describes each program that is in force: of two files with one name that one counts.
+pub type InForce = BTreeMap<String, String>;
+
+/// The same, beside what is in force.
+pub fn load_beside(req: &Request<'_>, flags: &Flags, in_force: &InForce) -> Loaded {
+    let mut loader = Loader::new(req, flags, in_force);
     match &req.choice {
         Choice::File(path) if is_unit(path) => loader.unit(path),
         Choice::File(path) => loader.main_file(path),
@@ -96,8 +104,8 @@ pub fn load_among(req: &Request<'_>) -> Loaded {
         Choice::File(path) if is_unit(path) => source::absolute(&req.cwd, path),
         Choice::File(_) | Choice::Dir(_) => return load(req),
     };
-    let flags = Flags::default();
-    let mut loader = Loader::new(req, &flags);
+    let (flags, in_force) = (Flags::default(), InForce::default());
+    let mut loader = Loader::new(req, &flags, &in_force);
     loader.unit(&path);
     let files = loader.config.files.clone();
     loader.seen.insert(path.clone());
@@ -120,6 +128,7 @@ fn is_unit(path: &Path) -> bool {
 struct Loader<'a> {
     req: &'a Request<'a>,
     flags: &'a Flags,
+    in_force: &'a InForce,
     /// The main file as the user knows it.
     shown: BString,
     config: Config,
@@ -139,10 +148,11 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(req: &'a Request<'a>, flags: &'a Flags) -> Loader<'a> {
+    fn new(req: &'a Request<'a>, flags: &'a Flags, in_force: &'a InForce) -> Loader<'a> {
         Loader {
             req,
             flags,
+            in_force,
             shown: shown(req, flags),
             config: Config::default(),
             doc: Doc::default(),
@@ -331,6 +341,7 @@ impl Loader<'_> {
             // Somebody wants it so: shown, and no error.
             let fault = Fault::new(&whole, why);
             self.stand_in(&path, &fault);
+            self.config.files.push(source::bytes_of(&path));
             return self.warn(fault, Some(&name));
         }
         if let Some(fault) = name_fault(&whole, &name) {
@@ -404,13 +415,16 @@ impl Loader<'_> {
         if self.among {
             units.rotate_left(of_ini);
         }
-        self.config.findings.extend(check::check(&mut units, self.req.personality));
+        self.config.findings.extend(check::check(&mut units, self.req.personality, self.in_force));
         // Stable: inside a group the order stays (supervisor-contract 7).
         units.sort_by(|a, b| {
             let key = |c: &Candidate| (c.program.spec.group_priority, c.program.spec.group.clone());
             key(a).cmp(&key(b))
         });
         self.config.programs = units.into_iter().map(|c| c.program).collect();
+        if matches!(self.req.choice, Choice::Dir(_)) && self.req.personality == Personality::Superd {
+            self.config.merged = self.doc.merged();
+        }
         self.config.groups = groups(ini.groups, &self.config.programs);
         let findings = &mut self.config.findings;
         if self.req.personality == Personality::Superd {

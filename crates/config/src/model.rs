@@ -4,6 +4,7 @@
 use crate::webhook::Webhooks;
 use bstr::BString;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use supers_core::spec::Spec;
@@ -22,6 +23,8 @@ pub struct Config {
     pub findings: Vec<Finding>,
     /// The files that were read, in that order.
     pub files: Vec<BString>,
+    /// Programs of a folder whose section stands in several of its files.
+    pub merged: BTreeSet<String>,
 }
 
 impl Config {

@@ -272,10 +272,11 @@ fn reason(u: &UnitView, now: Now) -> Cow<'static, str> {
         State::Held if u.waits_for.is_empty() => "waiting for its turn".into(),
         State::Held => alloc::format!("waiting for {}", u.waits_for.join(", ")).into(),
         State::Stopping { .. } => "stopping".into(),
-        State::Backoff { until, cause, .. } => {
-            let left = until.since(now.mono).as_millis().div_ceil(1000);
-            alloc::format!("{cause}; next try in {left} s").into()
+        State::Backoff { until, cause, .. } => match until.since(now.mono).as_millis() {
+            left @ 0..1000 => alloc::format!("{cause}; next try in {left} ms"),
+            left => alloc::format!("{cause}; next try in {} s", left.div_ceil(1000)),
         }
+        .into(),
         State::Stopped { cause } | State::Exited { cause, .. } | State::Fatal { cause } => {
             cause.to_string().into()
         }
@@ -290,6 +291,10 @@ fn hint(u: &UnitView) -> Cow<'static, str> {
         }
         State::Fatal { cause: Cause::Refused(_) } => {
             return alloc::format!("supers check {}", u.origin.file).into();
+        }
+        // It has printed nothing; what happens to the other one is what helps.
+        State::Fatal { cause: Cause::Dependency(other) } => {
+            return alloc::format!("supers start {other}").into();
         }
         State::Stopped { .. }
         | State::Exited { expected: true, .. }

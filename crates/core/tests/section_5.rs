@@ -192,8 +192,10 @@ fn restarts_are_counted_until_a_start_by_hand() {
         Stage::new(spec).after(&["start", "spawned", "+2s", "exits 0", "spawned", "+2s", "exits 0"]);
     assert_eq!(stage.unit.restarts, 2);
     stage = stage.after(&["spawned", "exits 0"]);
+    assert_eq!((stage.unit.state.word(), stage.unit.restarts), ("BACKOFF", 2), "it is still to come");
+    stage = stage.after(&["+1s"]);
     assert_eq!(stage.unit.restarts, 3, "a retry is a restart");
-    stage = stage.after(&["stop", "boot"]);
+    stage = stage.after(&["spawned", "exits 0", "stop", "boot"]);
     assert_eq!(stage.unit.restarts, 3);
     stage = stage.after(&["spawned", "+1s", "restart"]);
     assert_eq!(stage.unit.restarts, 0);

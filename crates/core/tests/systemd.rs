@@ -190,6 +190,7 @@ fn the_start_limit() {
     );
     let State::Fatal { cause } = &end.unit.state else { panic!() };
     assert_eq!(cause.to_string(), "start limit reached (2 starts in 10 s): exit status 1 after 0 ms");
+    assert_eq!(end.unit.restarts, 1, "the one that was refused did not happen");
     // By hand it always starts; that start counts too.
     let mut stage = end;
     stage.clock = secs(5);

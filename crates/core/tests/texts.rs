@@ -205,7 +205,7 @@ fn a_view_of_each_state() {
         spec.refused = Some("why".into());
         spec
     };
-    let table: [(Spec, &[&str], [&str; 3]); 14] = [
+    let table: [(Spec, &[&str], [&str; 3]); 15] = [
         (ini("web"), &[], ["STOPPED", "not started", "supers start web"]),
         (ini("web"), &["start web"], ["STARTING", "", ""]),
         (held(), &["boot"], ["STARTING", "waiting for db, cache", ""]),
@@ -219,6 +219,11 @@ fn a_view_of_each_state() {
             ini("web"),
             &["start web", "fails web", "+1s", "fails web", "+1ms"],
             ["BACKOFF", "cannot start: no such file; next try in 2 s", "supers logs web"],
+        ),
+        (
+            ini("web"),
+            &["start web", "fails web", "+950ms"],
+            ["BACKOFF", "cannot start: no such file; next try in 50 ms", "supers logs web"],
         ),
         (ini("web"), &["start web", "stop web"], ["STOPPING", "stopping", ""]),
         (

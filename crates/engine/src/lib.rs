@@ -30,6 +30,7 @@ mod line;
 pub mod logs;
 mod news;
 mod orders;
+mod present;
 mod publish;
 mod recognise;
 mod shared;

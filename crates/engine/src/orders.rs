@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::handle::unknown;
 use crate::leave::Leave;
+use crate::present::Present;
 use crate::sources::{Fresh, findings, wanted};
 use crate::store::CONNECTIONS;
 use crate::tickets::{RowMsg, Waiting, ticket};
@@ -89,25 +90,25 @@ impl Engine {
                 self.audit_order(&caller, &order);
                 match order.verb {
                     Verb::Start | Verb::Restart if order.rules == Rules::Supers => {
-                        self.sources.read_for(After::Order { order, reply })
+                        self.sources.read_for(After::Order { order, reply }, &self.fleet)
                     }
                     Verb::Start | Verb::Restart | Verb::Stop | Verb::Reload | Verb::Signal(_) => {
-                        let rows = self.carry_out(&order, &BTreeSet::new());
+                        let rows = self.carry_out(&order, &Present::default());
                         drop(reply.send(rows));
                     }
                 }
             }
             Ask::Reload { caller, dry_run, reply } => {
                 self.audit(&caller, if dry_run { "reload --dry-run" } else { "reload" });
-                self.sources.read_for(After::Reload { dry_run, reply: Some(reply) });
+                self.sources.read_for(After::Reload { dry_run, reply: Some(reply) }, &self.fleet);
             }
             Ask::Add { caller, unit, reply } => {
                 self.audit(&caller, &format!("add {}", unit.name));
-                self.sources.read_for(After::Add { unit, reply });
+                self.sources.read_for(After::Add { unit, reply }, &self.fleet);
             }
             Ask::Reread { caller, reply } => {
                 self.audit(&caller, "reread");
-                self.sources.read_for(After::Reread { reply });
+                self.sources.read_for(After::Reread { reply }, &self.fleet);
             }
             Ask::AddGroup { caller, name, reply } => {
                 self.audit(&caller, &format!("add group {name}"));
@@ -233,53 +234,11 @@ impl Engine {
                 }
             }
         }
-        self.sources.taken();
-    }
-
-    /// Start or restart with the files' present text: named units that are new appear, named units
-    /// that changed take their new description.
-    fn order_with(&mut self, order: &Order, loaded: &Loaded) -> Result<RowsRx, Refusal> {
-        if self.fleet.is_stopping() {
-            return Err(Refusal::ShuttingDown);
-        }
-        let mut fresh = BTreeSet::new();
-        if !loaded.fatal {
-            let plan = plan(&self.fleet, wanted(loaded));
-            self.adopt_named(order, plan, &mut fresh);
-        }
-        self.carry_out(order, &fresh)
-    }
-
-    fn adopt_named(&mut self, order: &Order, plan: Plan, fresh: &mut BTreeSet<UnitId>) {
-        let mut new = Vec::new();
-        for (spec, origin) in plan.added {
-            if order.names.iter().any(|n| names_spec(n, &spec)) {
-                self.history.file_changed(self.now, &spec, &origin, Change::Added);
-                new.extend(self.fleet.add(spec, origin, self.now));
-            }
-        }
-        if !new.is_empty() {
-            self.fleet.link();
-            self.add_groups_of(&new);
-            self.prepare(&new);
-            fresh.extend(new);
-        }
-        let Ok(named) = select(&self.fleet, &order.names) else { return };
-        for (id, (spec, origin)) in plan.changed {
-            let up = self.fleet.get(id).is_some_and(|s| !s.unit.state.is_down());
-            // `start` of one that is up changes nothing; `restart` takes the new text on its way.
-            if named.contains(&id) && (order.verb == Verb::Restart || !up) {
-                fresh.insert(id);
-                self.history.file_changed(self.now, &spec, &origin, Change::Changed);
-                self.fleet.replace(id, spec, origin, self.now, &mut self.deeds);
-                self.prepare(&[id]);
-            }
-        }
-        self.fleet.link();
+        self.sources.taken(&self.fleet);
     }
 
     /// Gives the order to the fleet and lines up the answers.
-    fn carry_out(&mut self, order: &Order, fresh: &BTreeSet<UnitId>) -> Result<RowsRx, Refusal> {
+    pub(crate) fn carry_out(&mut self, order: &Order, present: &Present) -> Result<RowsRx, Refusal> {
         let ids = select(&self.fleet, &order.names)
             .map_err(|name| unknown(&name, self.fleet.full_names().into_iter()))?;
         if matches!(order.verb, Verb::Signal(_)) && order.verb.signal().is_none() {
@@ -289,24 +248,24 @@ impl Engine {
         let (tx, rx) = mpsc::channel(ids.len().max(1));
         let mut act = Vec::new();
         for id in ids {
-            let changed = fresh.contains(&id);
-            if let Some(row) = self.at_once(id, order, changed) {
+            if let Some(row) = self.at_once(id, order, present) {
                 if let (Outcome::Signalled, Some(signal)) = (row.outcome, order.verb.signal()) {
                     self.fleet.each(&[id], &Event::Signal(signal), self.now, &mut self.deeds);
                 }
                 let _ = tx.try_send(RowMsg { row, tail_of: None });
             } else {
-                self.line_up(id, order, changed, &tx);
+                self.line_up(id, order, present, &tx);
                 act.push(id);
             }
         }
-        self.act(order.verb, &act, fresh);
+        self.act(order.verb, &act, &present.fresh);
         Ok(rx)
     }
 
     /// The row for an order that has nothing to do for this unit.
-    fn at_once(&self, id: UnitId, order: &Order, changed: bool) -> Option<Row> {
+    fn at_once(&self, id: UnitId, order: &Order, present: &Present) -> Option<Row> {
         let slot = self.fleet.get(id)?;
+        let changed = present.fresh.contains(&id);
         let state = &slot.unit.state;
         let pid = state.pid().map_or(0, |Pid(p)| p);
         let row = |outcome, detail: &str| {
@@ -315,6 +274,9 @@ impl Engine {
         };
         let up = state.run().is_some() && slot.unit.want == Want::Up;
         let stopping = matches!(state, State::Stopping { .. });
+        if let Some(why) = present.broken.get(&id).filter(|_| order.verb == Verb::Restart || !up) {
+            return row(Outcome::Failed, why);
+        }
         match order.verb {
             // Supervisor does not turn a stop round.
             Verb::Start if stopping && order.rules == Rules::Supervisor => {
@@ -337,18 +299,13 @@ impl Engine {
         }
     }
 
-    fn line_up(&mut self, id: UnitId, order: &Order, changed: bool, tx: &mpsc::Sender<RowMsg>) {
+    fn line_up(&mut self, id: UnitId, order: &Order, present: &Present, tx: &mpsc::Sender<RowMsg>) {
         let Some(slot) = self.fleet.get(id) else { return };
         let name = slot.spec.full_name();
+        let changed = present.fresh.contains(&id);
+        let note = present.gone.get(&id).cloned().unwrap_or_default();
         if !order.wait {
-            let row = Row {
-                name,
-                outcome: Outcome::Accepted,
-                detail: String::new(),
-                pid: 0,
-                changed,
-                tail: vec![],
-            };
+            let row = Row { name, outcome: Outcome::Accepted, detail: note, pid: 0, changed, tail: vec![] };
             let _ = tx.try_send(RowMsg { row, tail_of: None });
             return;
         }
@@ -364,6 +321,7 @@ impl Engine {
             ticket: ticket(order.verb, before),
             name,
             changed,
+            note,
             until,
             settle: order.rules == Rules::Supers,
             look_at: None,
@@ -410,7 +368,8 @@ impl Engine {
             self.history.configuration(self.now, Err(&text));
             return Err(Refusal::Config { text });
         }
-        let plan = plan(&self.fleet, wanted(loaded));
+        let mut plan = plan(&self.fleet, wanted(loaded));
+        self.keep_merged(&mut plan, loaded);
         let mut view = self.describe(&plan);
         view.findings = findings;
         view.applied = !dry_run;
@@ -438,8 +397,12 @@ impl Engine {
             };
             item(id, deed)
         });
-        let kept =
-            plan.kept.iter().filter_map(|(id, _)| item(id, "keeps running, its new description is broken"));
+        let kept = plan.kept.iter().filter_map(|(id, (spec, _))| match spec.refused {
+            Some(_) => item(id, "keeps running, its new description is broken"),
+            None => {
+                item(id, "keeps running, several files describe it now; only a restart by hand uses them all")
+            }
+        });
         let added = plan.added.iter().map(|(spec, _)| {
             let deed = match (spec.refused.is_some(), spec.autostart) {
                 (true, _) => "refused",
@@ -498,16 +461,6 @@ fn start_order(name: &str) -> Order {
         timeout_ms: None,
         rules: Rules::Supers,
     }
-}
-
-/// The name as typed means this unit, or its program or group.
-fn names_spec(typed: &str, spec: &supers_core::spec::Spec) -> bool {
-    let bare = typed.strip_suffix(".service").unwrap_or(typed);
-    let group = bare.strip_suffix(":*").or(bare.strip_suffix(':'));
-    bare == spec.full_name()
-        || bare == spec.name
-        || bare == spec.program
-        || group == Some(spec.group.as_str())
 }
 
 fn verb_word(verb: Verb) -> &'static str {

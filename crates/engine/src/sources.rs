@@ -7,14 +7,14 @@ use crate::orders::After;
 use bstr::BString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use supers_config::{Loaded, emit};
+use supers_config::{InForce, Loaded, emit};
 use supers_core::control::NewUnit;
-use supers_core::fleet::Wanted;
+use supers_core::fleet::{Fleet, Wanted};
 use supers_core::snapshot::Origin;
 use tokio::sync::mpsc;
 
-/// Reads the configuration, wherever it is.
-pub type Load = Arc<dyn Fn() -> Loaded + Send + Sync>;
+/// Reads the configuration, wherever it is, beside what is in force.
+pub type Load = Arc<dyn Fn(&InForce) -> Loaded + Send + Sync>;
 
 /// Results of reads, with what was waiting for each.
 pub(crate) struct Sources {
@@ -44,18 +44,18 @@ impl Sources {
     }
 
     /// Reads, then goes on with `then`.
-    pub(crate) fn read_for(&mut self, then: After) {
+    pub(crate) fn read_for(&mut self, then: After, fleet: &Fleet) {
         self.waiting.push(then);
-        self.next();
+        self.next(fleet);
     }
 
     /// A result was taken: the next read may begin.
-    pub(crate) fn taken(&mut self) {
+    pub(crate) fn taken(&mut self, fleet: &Fleet) {
         self.busy = false;
-        self.next();
+        self.next(fleet);
     }
 
-    fn next(&mut self) {
+    fn next(&mut self, fleet: &Fleet) {
         if self.busy || self.waiting.is_empty() {
             return;
         }
@@ -69,15 +69,21 @@ impl Sources {
         self.busy = true;
         let (load, dir, tx) = (self.load.clone(), self.unit_dir.clone(), self.tx.clone());
         let unit = then.first().and_then(|a| a.new_unit().cloned());
+        let in_force = in_force(fleet);
         let work = move || {
             let written = unit.map_or(Ok(()), |u| write_unit(dir, &u));
-            let fresh = Fresh { loaded: load(), then, written };
+            let fresh = Fresh { loaded: load(&in_force), then, written };
             let _ = tx.blocking_send(fresh);
         };
         let thread = std::thread::Builder::new().name("load".into()).spawn(work);
         // Without a thread the requests are dropped, which their askers see as a failure.
         self.busy = thread.is_ok();
     }
+}
+
+/// Which file describes whom now.
+fn in_force(fleet: &Fleet) -> InForce {
+    fleet.iter().map(|(_, slot)| (slot.spec.program.clone(), slot.origin.file.clone())).collect()
 }
 
 /// What the configuration wants, for the fleet. The processes of one program have one origin.

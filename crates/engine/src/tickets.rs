@@ -26,6 +26,8 @@ pub(crate) struct Waiting {
     pub name: String,
     /// The present text of a changed file is used.
     pub changed: bool,
+    /// What the asker should know besides, when all goes well.
+    pub note: String,
     /// When waiting is given up.
     pub until: Option<Mono>,
     /// RUNNING alone is not enough: it must live for a moment.
@@ -44,7 +46,11 @@ pub(crate) struct Tickets {
 }
 
 impl Waiting {
-    fn answer(self, outcome: Outcome, detail: String, pid: i32, unit: UnitId) {
+    fn answer(self, outcome: Outcome, mut detail: String, pid: i32, unit: UnitId) {
+        if outcome != Outcome::Failed && !self.note.is_empty() {
+            let between = if detail.is_empty() { "" } else { "; " };
+            detail = format!("{detail}{between}{}", self.note);
+        }
         let tail_of = (outcome == Outcome::Failed && self.ticket.verb != Verb::Stop).then_some(unit);
         let row = Row { name: self.name, outcome, detail, pid, changed: self.changed, tail: Vec::new() };
         // Nobody may be listening any more; the job is done all the same.

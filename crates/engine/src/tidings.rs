@@ -75,7 +75,7 @@ impl Engine {
             }
             Signal::HUP => {
                 self.journal.warn(self.now, "received SIGHUP indicating reload request");
-                self.sources.read_for(After::Reload { dry_run: false, reply: None });
+                self.sources.read_for(After::Reload { dry_run: false, reply: None }, &self.fleet);
             }
             Signal::USR2 => {
                 self.journal.info(self.now, "received SIGUSR2 indicating log reopen request");

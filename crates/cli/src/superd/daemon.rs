@@ -426,7 +426,7 @@ fn prepare_and_run(
         main_log,
         env: ChildEnv { env },
         initial,
-        load: Arc::new(move || world.load(&choice, &log_dir)),
+        load: Arc::new(move |in_force| world.load_beside(&choice, &log_dir, in_force)),
         unit_dir,
         hup,
         settings: settings_tx,

@@ -2,6 +2,8 @@
 
 use super::args::Args;
 use super::{EXIT_USAGE, LAUNCH_ENV, complain, daemon};
+use crate::elsewhere;
+use crate::supers;
 use crate::supervisord::words;
 use crate::world::World;
 use std::ffi::{CString, OsStr, OsString};
@@ -42,10 +44,16 @@ pub(super) fn launch(args: &Args, personality: Personality, argv: &[OsString]) -
     if args.test {
         return daemon::test(&world, &places);
     }
-    let lock = match take_lock(&places, None) {
+    let lock = match take_lock(args, &places, None) {
         Ok(lock) => lock,
         Err(code) => return code,
     };
+    for elsewhere::Other { user, pid, socket } in elsewhere::others(&places) {
+        let socket = socket.display();
+        complain(&format!(
+            "warning: user {user} runs this configuration too (superd, pid {pid}): its programs run twice\n  hint: `supers -s unix://{socket} status` shows it, `supers -s unix://{socket} shutdown` ends it"
+        ));
+    }
     // Pid 1 never daemonizes, and always has a keeper.
     let first = std::process::id() == 1;
     if args.no_keeper && !first {
@@ -94,7 +102,7 @@ pub(super) fn supervisord(args: &Args, mut world: World, argv: &[OsString], prog
         return refuse(&text);
     }
     let taken = (!settings.servers.is_empty()).then_some(words::LISTENING_ALREADY);
-    let lock = match take_lock(&places, taken) {
+    let lock = match take_lock(args, &places, taken) {
         Ok(lock) => lock,
         Err(code) => return code,
     };
@@ -145,7 +153,7 @@ fn decided(args: &Args, places: &Places, argv: &[OsString], background: bool) ->
 /// Makes the runtime folder and takes the lock that makes this instance the only one of its
 /// configuration. It is held by the keeper and the daemon together. `taken` is what to say when it is
 /// taken, with the exit code of a usage error.
-fn take_lock(places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
+fn take_lock(args: &Args, places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
     let fail = |what: &str, path: &Path, e: &io::Error| {
         complain(&format!("cannot {what} {}: {}", path.display(), supers_os::error_text(e)));
         1
@@ -166,8 +174,9 @@ fn take_lock(places: &Places, taken: Option<&str>) -> Result<OwnedFd, i32> {
             }
             let pid = fs::read_to_string(places.runtime.join("pid")).unwrap_or_default();
             let who = if pid.trim().is_empty() { String::new() } else { format!(" (pid {})", pid.trim()) };
+            let typed = supers::typed(args.config.as_deref(), args.root.as_deref());
             complain(&format!(
-                "another superd{who} runs this configuration already: {}\n  hint: `supers status` shows it, `supers shutdown` ends it",
+                "another superd{who} runs this configuration already: {}\n  hint: `{typed} status` shows it, `{typed} shutdown` ends it",
                 places.why
             ));
             Err(EXIT_TAKEN)

@@ -34,7 +34,7 @@ use exit::Failure;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use supers_api::{Picture, Remote, term};
 use supers_core::control::{Caller, Status};
 use term::{Style, Tone};
@@ -83,18 +83,8 @@ struct Globals {
 impl Globals {
     /// `supers` with what leads to the same daemon, for commands that are shown to be typed.
     fn typed(&self) -> String {
-        let mut text = "supers".to_string();
-        let mut push = |flag: &str, value: &str| text += &format!(" {flag} {}", quoted(value));
-        if let Some(config) = &self.config {
-            push("-c", &config.display().to_string());
-        }
-        if let Some(root) = &self.root {
-            push("--root", &root.display().to_string());
-        }
-        if let Some(server) = &self.server {
-            push("-s", server);
-        }
-        text
+        let server = self.server.as_ref().map(|url| format!(" -s {}", quoted(url)));
+        typed(self.config.as_deref(), self.root.as_deref()) + &server.unwrap_or_default()
     }
 
     /// A command from the daemon, which does not know how it was reached.
@@ -104,6 +94,17 @@ impl Globals {
             None => hint.to_string(),
         }
     }
+}
+
+/// `supers` with what leads to the configuration that was named so.
+pub(crate) fn typed(config: Option<&Path>, root: Option<&Path>) -> String {
+    let mut text = "supers".to_string();
+    for (flag, path) in [("-c", config), ("--root", root)] {
+        if let Some(path) = path {
+            text += &format!(" {flag} {}", quoted(&path.display().to_string()));
+        }
+    }
+    text
 }
 
 /// A word as a shell wants it.

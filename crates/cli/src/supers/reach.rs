@@ -4,6 +4,7 @@ use super::around::Around;
 use super::exit::Failure;
 use super::term::clean;
 use super::{Globals, term};
+use crate::elsewhere;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use supers_api::{Address, ConnectError, Credentials, Remote};
@@ -198,8 +199,20 @@ fn explain(
         Some((places, None)) => {
             let file = places.pid_file.display();
             let sign = if places.pid_file.exists() { "names no live process" } else { "does not exist" };
-            lines.push(format!("  superd is not running ({file} {sign})"));
-            lines.push(format!("  to start it: {}", start_command(globals)));
+            let others = elsewhere::others(places);
+            lines.push(match (others.is_empty(), around.world.uid) {
+                (true, 0) => format!("  superd is not running ({file} {sign})"),
+                // Another user's is not to be seen from here.
+                (true, uid) => format!("  superd is not running as user id {uid} ({file} {sign})"),
+                (false, uid) => format!("  superd is not running as user id {uid}, but as another one:"),
+            });
+            for elsewhere::Other { user, pid, socket } in &others {
+                let socket = clean(&socket.display().to_string()).into_owned();
+                lines.push(format!("  user {user} runs it as pid {pid}: supers -s unix://{socket} status"));
+            }
+            if others.is_empty() {
+                lines.push(format!("  to start it: {}", start_command(globals)));
+            }
         }
     }
     lines.join("\n")

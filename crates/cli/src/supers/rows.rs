@@ -131,8 +131,13 @@ fn row_text(verb: Verb, row: &Row, context: &Context<'_>) -> String {
         text += &format!("  {} {}\n", style.paint(Tone::Dim, "|"), clean(line));
     }
     if failed {
-        let next = if row.tail.is_empty() { "status" } else { "logs" };
-        text += &format!("  → {} {next} {name}\n", context.globals.typed());
+        let typed = context.globals.typed();
+        text += &match (row.tail.is_empty(), detail.starts_with("refused: ")) {
+            // What else is wrong with the files.
+            (true, true) => format!("  → {typed} check\n"),
+            (true, false) => format!("  → {typed} status {name}\n"),
+            (false, _) => format!("  → {typed} logs {name}\n"),
+        };
     }
     text
 }

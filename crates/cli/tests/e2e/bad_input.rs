@@ -1,9 +1,12 @@
 //! Bad input, one test an item: a clear message, and nothing else disturbed. In each world `good` runs
 //! beside what is broken and must not notice.
 
-use crate::common::{Unprivileged, log, process, unit, until_printed, world};
+use crate::common::{
+    Unprivileged, bare, bins, log, must_end, process, start_superd, unit, until_counted, until_printed, world,
+};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use supers_testkit::{Process, World};
 
 /// A world with `good` in it.
@@ -143,6 +146,39 @@ fn a_name_that_is_used_twice() {
 }
 
 #[test]
+fn a_name_that_comes_a_second_time_leaves_what_runs_alone() {
+    let mut w = with_good();
+    let a = w.actor().display().to_string();
+    let strays = w.path("strays").display().to_string();
+    w.write("units/own.conf", &format!("[program:own]\ncommand={a} wait\n"));
+    w.superd();
+    let own = process(&w, "own");
+    until_printed(&w, "good", "fine");
+    undisturbed(&w, || {
+        w.write("units/more.conf", &format!("[program:good]\ncommand={a} print wrong wait\n"));
+        // Of one section in two files of a folder the keys would be merged.
+        w.write("units/stray.conf", &format!("[program:own]\ncommand={a} count-to-file {strays} wait\n"));
+        unit(&w, "new", "wait", "");
+        let end = w.supers(&["reload"]);
+        let (said, text) = (w.normal(&end.stderr), w.normal(&end.stdout));
+        let want = "ROOT/units/more.conf:1: error: the name good is used twice: here and at ROOT/units/good.service:1;";
+        assert!(said.contains(want), "{said}");
+        assert!(said.contains("stray.conf:1:1: warning: [program:own] is described twice"), "{said}");
+        assert!(text.contains("keeps running, several files describe it now"), "{text}");
+        assert!(!text.contains("good"), "{text}");
+        assert_eq!(w.until("the new one runs", |s| s.state("new") == "RUNNING").pid("own"), own.pid);
+    });
+    assert_eq!(w.read("strays"), "");
+    // The own text of the one that counts is still followed.
+    unit(&w, "good", "print better wait", "");
+    w.supers_ok(&["reload"]);
+    until_printed(&w, "good", "better");
+    // By hand the merged text is taken.
+    w.supers_ok(&["restart", "own"]);
+    until_counted(&w, "strays", 1);
+}
+
+#[test]
 fn a_dependency_cycle_is_printed_as_a_path() {
     let mut w = with_good();
     unit(&w, "bad", "wait", "[Unit]\nAfter=b.service");
@@ -258,8 +294,48 @@ fn a_second_daemon_on_the_same_folder() {
     let end = w.superd_ends(&[]);
     assert_eq!(end.code, 1, "{end:?}");
     assert!(end.stderr.contains(&format!("another superd (pid {pid})")), "{end:?}");
+    // The commands as they must be typed: they work.
+    let said = w.normal(&end.stderr);
+    assert!(said.contains("hint: `supers -c ROOT/units --root ROOT"), "{said}");
+    let hint = end.stderr.split('`').nth(1).unwrap();
+    let words: Vec<&str> = hint.split(' ').skip(1).collect();
+    let shown = w.run(bare(&w, &bins().supers, &words));
+    assert!(shown.stdout.contains(&good.pid.to_string()), "{shown:?}");
     assert_eq!((w.status().pid("good"), good.lives()), (good.pid, true));
     assert_eq!(log(&w, "good"), "fine\n", "it was not started a second time");
+}
+
+#[test]
+fn a_daemon_of_another_user_on_the_same_folder() {
+    let mut u = Unprivileged::new();
+    u.unit("good", "print fine wait");
+    let command = u.command_at_home();
+    let pid = start_superd(&mut u.w, command).pid();
+    until_printed(&u.w, "good", "fine");
+    let w = &mut u.w;
+    // The client does not say that there is none, and what it says to type works.
+    let end = w.supers(&["status"]);
+    assert_eq!(end.code, 7, "{end:?}");
+    assert!(!end.stderr.contains("to start it"), "{end:?}");
+    let line = end
+        .stderr
+        .lines()
+        .find(|l| l.contains(&format!("user nobody runs it as pid {pid}: supers -s ")))
+        .unwrap();
+    let words: Vec<&str> = line.split_once(": supers ").unwrap().1.split(' ').collect();
+    let shown = w.supers(&words);
+    assert!(shown.code == 0 && shown.stdout.contains("RUNNING"), "{shown:?}");
+    // A second daemon says what it is going to do.
+    let command = w.command_superd(&[]);
+    let said = start_superd(w, command).log();
+    assert!(said.contains(&format!("user nobody runs this configuration too (superd, pid {pid})")), "{said}");
+    w.supers_ok(&["shutdown"]);
+    // It makes a folder that is missing again, as long as it lives.
+    let keeper = Process::open(pid).unwrap();
+    w.supers_ok(&["-s", words[1], "shutdown"]);
+    must_end(w, &keeper);
+    let runtime = Path::new(words[1].strip_prefix("unix://").unwrap()).parent().unwrap();
+    fs::remove_dir_all(runtime).unwrap();
 }
 
 #[test]

@@ -160,6 +160,8 @@ pub fn start_superd(w: &mut World, command: Command) -> &mut Daemon {
 /// The user that owns nothing, on every Linux system.
 pub const NOBODY: u32 = 65534;
 
+const AS_NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+
 /// A world that belongs to the user nobody, programs included: whoever built them may keep them in a
 /// folder that others cannot enter. Takes root.
 pub struct Unprivileged {
@@ -191,8 +193,14 @@ impl Unprivileged {
         let inner = self.w.command_superd(args);
         let mut outer = bare(&self.w, &self.superd, &[]);
         outer.args(inner.get_args());
-        let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
-        wrapped(&words, &outer)
+        wrapped(&AS_NOBODY, &outer)
+    }
+
+    /// The same in nobody's own places, as without `--root`.
+    pub fn command_at_home(&self) -> Command {
+        self.give_away(self.w.root());
+        let units = self.w.units().display().to_string();
+        wrapped(&AS_NOBODY, &bare(&self.w, &self.superd, &["-c", &units]))
     }
 
     pub fn superd(&mut self) -> &mut Daemon {

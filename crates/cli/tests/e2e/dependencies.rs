@@ -42,6 +42,7 @@ fn requires_starts_the_other_and_fails_with_it() {
     w.superd();
     let now = w.until("all is decided", |s| s.state("needs") == "FATAL" && s.state("likes") == "RUNNING");
     assert_eq!(now.reason("needs"), "db, which it requires, did not start");
+    assert_eq!(now.get("needs")["hint"], "supers start db", "it has no output to look at");
 
     // The cause is mended: one order brings up both.
     unit(&w, "db", "wait", "");

@@ -131,6 +131,58 @@ fn the_present_text_is_used_and_said() {
 }
 
 #[test]
+fn a_restart_with_a_broken_file_is_refused_and_leaves_the_program_alone() {
+    let mut w = world();
+    unit(&w, "web", "wait", "");
+    w.write("units/superd.conf", "[supervisord]\nloglevel=info\n[program:main]\ncommand=/bin/sleep 1000\n");
+    w.superd();
+    let (web, main) = (process(&w, "web"), process(&w, "main"));
+    w.unit("web", "[Service]\nExecStart=/bin/sleep \"1000\n");
+    for args in [vec!["restart", "web"], vec!["restart", "web", "--no-wait"]] {
+        let end = w.supers(&args);
+        assert_eq!((end.code, end.stdout.as_str()), (1, ""), "{end:?}");
+        let said = w.normal(&end.stderr);
+        assert!(said.contains("web: cannot restart, pid "), "{said}");
+        assert!(said.contains("refused: ROOT/units/web.service:2:"), "{said}");
+        assert!(said.trim_end().ends_with(" check"), "{said}");
+    }
+    assert_eq!((w.status().pid("web"), web.lives()), (web.pid, true));
+
+    // A broken main file refuses what it describes, and nothing else.
+    unit(&w, "web", "print new wait", "");
+    w.write("units/superd.conf", "[supervisord]\nloglevel=loud\n[program:main]\ncommand=/bin/sleep 1000\n");
+    let end = w.supers(&["restart", "main"]);
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.stderr.contains("superd.conf:2:10: "), "{end:?}");
+    assert!(main.lives());
+    w.supers_ok(&["restart", "web"]);
+    assert!(!web.lives());
+}
+
+#[test]
+fn a_restart_without_a_file_says_so() {
+    let mut w = world();
+    let path = unit(&w, "web", "wait", "");
+    w.write(
+        "units/more.conf",
+        "[program:one]\ncommand=/bin/sleep 1000\n[program:two]\ncommand=/bin/sleep 1000\n",
+    );
+    w.superd();
+    let web = process(&w, "web");
+    process(&w, "one");
+    std::fs::remove_file(&path).unwrap();
+    let said = w.supers_ok(&["restart", "web"]);
+    let said = w.normal(&said);
+    assert!(said.contains("its file ROOT/units/web.service is gone, the last text was used"), "{said}");
+    assert!(!web.lives());
+    w.supers_ok(&["stop", "web"]);
+    assert!(w.supers_ok(&["start", "web"]).contains(" is gone, the last text was used"));
+    w.write("units/more.conf", "[program:two]\ncommand=/bin/sleep 1000\n");
+    let said = w.supers_ok(&["restart", "one"]);
+    assert!(said.contains("more.conf no longer describes it, the last text was used"), "{said}");
+}
+
+#[test]
 fn a_failed_start_shows_the_status_and_the_last_ten_lines() {
     let mut w = world();
     unit(&w, "fails", "spew-lines 15 exit 7", "");

@@ -87,6 +87,7 @@ fn too_many_starts_are_fatal_and_a_start_by_hand_is_not_refused() {
     let reason = w.normal(end.reason("loop"));
     assert!(reason.starts_with("start limit reached (3 starts in 1 h): exit status 4 after"), "{reason}");
     assert_eq!(end.get("loop")["hint"], "supers logs loop");
+    assert_eq!(end.restarts("loop"), 2, "three starts, and the fourth did not happen");
     let shown = w.supers(&["status", "loop"]);
     assert_eq!(shown.code, 3, "{shown:?}");
     assert!(shown.stdout.contains("start limit reached"), "{shown:?}");

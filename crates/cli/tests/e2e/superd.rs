@@ -97,7 +97,7 @@ fn one_daemon_a_configuration() {
         assert_eq!(second.code, 1, "{second:?}");
         let said = format!("another superd (pid {pid}) runs this configuration already: using the folder ");
         assert!(second.stderr.contains(&said), "{second:?}");
-        assert!(second.stderr.contains("`supers shutdown` ends it"), "{second:?}");
+        assert!(second.stderr.contains(" shutdown` ends it"), "{second:?}");
         // By another path to the same folder, too.
         std::os::unix::fs::symlink(w.units(), w.path("link")).unwrap();
         let link = w.path("link").display().to_string();

@@ -5,6 +5,7 @@
 use super::expand::py_repr;
 use crate::fault::{Fault, Place};
 use bstr::BString;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A file, or several merged.
@@ -53,6 +54,13 @@ impl Doc {
     /// The section with this name.
     pub(crate) fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|s| s.name == name)
+    }
+
+    /// The names of sections that stand in several files, without their kind.
+    pub(crate) fn merged(&self) -> BTreeSet<String> {
+        let elsewhere = |s: &&Section| s.again.iter().any(|place| place.file != s.place.file);
+        let name = |s: &Section| s.name.split_once(':').map(|(_, name)| name.trim().to_string());
+        self.sections.iter().filter(elsewhere).filter_map(name).collect()
     }
 
     /// Adds a document; its values win.

@@ -43,12 +43,11 @@ fn timed_out(spec: &Spec) -> Cause {
 
 /// The next automatic run, at once or after a pause.
 fn again_after(unit: &mut Unit, delay: Duration, cause: Cause, cx: &mut Cx<'_>) {
-    unit.restarts = unit.restarts.saturating_add(1);
     if delay.is_zero() {
         launch(unit, false, cx);
     } else {
         let until = cx.now.mono + delay;
-        enter(unit, State::Backoff { until, attempt: unit.restarts, cause }, cx);
+        enter(unit, State::Backoff { until, attempt: unit.restarts.saturating_add(1), cause }, cx);
     }
 }
 
@@ -99,7 +98,6 @@ pub(super) fn failed_start(unit: &mut Unit, end: End, cx: &mut Cx<'_>) {
         Curve::Linear(step) => step.saturating_mul(attempt),
         Curve::Fixed(pause) => pause,
     };
-    unit.restarts = unit.restarts.saturating_add(1);
     enter(unit, State::Backoff { until: cx.now.mono + pause.max(MIN_PAUSE), attempt, cause }, cx);
 }
 

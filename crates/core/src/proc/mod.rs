@@ -415,7 +415,7 @@ pub struct Unit {
     pub failures: u32,
     /// When the latest starts were, oldest first; at most `limit.burst` of them.
     pub recent: VecDeque<Mono>,
-    /// Automatic restarts since it was last started by hand.
+    /// Automatic restarts since it was last started by hand; one that is still to come does not count.
     pub restarts: u32,
     /// The last main run.
     pub run: RunId,

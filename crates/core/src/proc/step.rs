@@ -126,6 +126,9 @@ pub(super) fn launch(unit: &mut Unit, wished: bool, cx: &mut Cx<'_>) {
     if let Some(cause) = over_limit(unit, wished, cx) {
         return enter(unit, State::Fatal { cause }, cx);
     }
+    if !wished {
+        unit.restarts = unit.restarts.saturating_add(1);
+    }
     let (run, begun) = (cx.fresh(), cx.now.mono);
     let until = match cx.spec.kind {
         Kind::Simple => None,

@@ -123,6 +123,7 @@ pub(crate) fn decode_config(bytes: &[u8]) -> Result<Loaded, String> {
         programs.push(program);
     }
     let config = Config {
+        merged: Default::default(),
         settings: head.settings.into_owned(),
         programs,
         groups: head.groups.into_owned(),
