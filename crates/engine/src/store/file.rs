@@ -5,6 +5,7 @@
 //! folder that is full, gone or not ours to write to is replaced by memory without a name, which lives as
 //! long as the keeper holds it.
 
+use super::values::Values;
 use rustix::fs::MemfdFlags;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -38,48 +39,6 @@ struct Span {
     len: u32,
     /// Bytes of the whole record.
     whole: u32,
-}
-
-/// All values of a file.
-#[derive(Debug, Default)]
-pub(super) struct Values {
-    bytes: Vec<u8>,
-    /// Where keys and values lie, by ascending key.
-    places: Vec<(Range<usize>, Range<usize>)>,
-}
-
-impl Values {
-    /// `found` by ascending key.
-    fn new<'a>(bytes: Vec<u8>, found: impl Iterator<Item = (&'a str, Span)>) -> Values {
-        let place = |(key, span): (&str, Span)| {
-            let value = span.place();
-            (value.start.saturating_sub(key.len())..value.start, value)
-        };
-        let places = found.map(place).collect();
-        Values { bytes, places }
-    }
-
-    fn key(&self, place: &Range<usize>) -> &[u8] {
-        self.bytes.get(place.clone()).unwrap_or_default()
-    }
-
-    /// One of them.
-    pub(super) fn get(&self, key: &str) -> Option<&[u8]> {
-        let at = self.places.binary_search_by(|(k, _)| self.key(k).cmp(key.as_bytes())).ok()?;
-        self.bytes.get(self.places.get(at)?.1.clone())
-    }
-
-    /// All of them, by ascending key.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.places.iter().filter_map(|(key, value)| {
-            Some((std::str::from_utf8(self.key(key)).ok()?, self.bytes.get(value.clone())?))
-        })
-    }
-
-    /// There are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
 }
 
 impl Span {
@@ -202,7 +161,7 @@ impl Records {
                 generation_of(&file)?;
                 let bytes = whole(&file)?;
                 let index = index_of(scan(&bytes).0);
-                Ok(Some(Values::new(bytes, index.iter().map(|(key, span)| (&**key, *span)))))
+                Ok(Some(Values::new(bytes, index.iter().map(|(key, span)| (&**key, span.place())))))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
@@ -229,7 +188,7 @@ impl Records {
             // Torn by the end of its writer.
             self.file.set_len(self.end)?;
         }
-        Ok(Values::new(bytes, self.index.iter().map(|(key, span)| (&**key, *span))))
+        Ok(Values::new(bytes, self.index.iter().map(|(key, span)| (&**key, span.place()))))
     }
 
     /// The open file, for the keeper.

@@ -7,6 +7,7 @@
 
 mod file;
 mod saved;
+mod values;
 
 pub(crate) use saved::{Leaving, SavedDaemon, SavedRun, SavedUnit};
 
@@ -15,7 +16,7 @@ use crate::engine::Engine;
 use crate::failpoint::hit;
 use crate::groups::Parsed;
 use crate::held::Holder;
-use file::{Records, Values, Wrote};
+use file::{Records, Wrote};
 use saved::{decode, decode_config, encode, encode_config};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,6 +27,7 @@ use supers_core::fleet::SavedFleet;
 use supers_core::ids::{RunId, UnitId};
 use supers_core::proc::{Exe, Phase, State};
 use supers_os::keeper_proto::Key;
+use values::Values;
 
 /// Runs are numbered in blocks, so that not every start has to be written down twice.
 const BLOCK: u64 = 1024;
