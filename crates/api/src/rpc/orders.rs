@@ -186,7 +186,8 @@ fn is_signallable(word: Word) -> bool {
 fn signal(value: Option<&Value>) -> Result<i32, Fault> {
     let known = |text: &str| match text.trim() {
         "0" => Some(0),
-        text => Signal::parse(text).map(Signal::number),
+        // `RTMIN+3` is systemd's way of counting, which Supervisor does not know.
+        text => Signal::parse(text).filter(|_| !text.contains(['+', '-'])).map(Signal::number),
     };
     let (text, number) = match value {
         Some(Value::Str(text)) => (text.clone(), known(text)),

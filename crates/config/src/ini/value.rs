@@ -101,9 +101,10 @@ pub(crate) fn signal(text: &BStr) -> Value<Signal> {
     match python_int(&word, 10) {
         Some(n) => Signal::from_number(n)
             .ok_or_else(|| format!("value {} is not a valid signal number", py_repr(&word))),
-        None => {
-            Signal::parse(&word).ok_or_else(|| format!("value {} is not a valid signal name", py_repr(&word)))
-        }
+        // `RTMIN+3` is systemd's way of counting, which Supervisor does not know.
+        None => Signal::parse(&word)
+            .filter(|_| !word.contains(['+', '-']))
+            .ok_or_else(|| format!("value {} is not a valid signal name", py_repr(&word))),
     }
 }
 
@@ -317,6 +318,8 @@ mod tests {
         assert_eq!(signal("sigterm".into()), Ok(Signal::TERM));
         assert_eq!(signal("9".into()), Ok(Signal::KILL));
         assert_eq!(signal("FOO".into()).unwrap_err(), "value 'FOO' is not a valid signal name");
+        assert!(signal("RTMIN".into()).is_ok());
+        assert_eq!(signal("RTMIN+3".into()).unwrap_err(), "value 'RTMIN+3' is not a valid signal name");
         assert_eq!(signal("99".into()).unwrap_err(), "value '99' is not a valid signal number");
     }
 
