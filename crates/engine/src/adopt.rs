@@ -9,7 +9,8 @@
 use crate::clock;
 use crate::engine::{Engine, Run, until};
 use crate::failpoint::hit;
-use crate::family::{Inheritance, Tidings};
+use crate::family::Tidings;
+use crate::held::Inheritance;
 use crate::logs::Streams;
 use crate::logs::mainlog::Level;
 use crate::recognise::writers;
@@ -95,8 +96,9 @@ impl Engine {
         let before = (daemon.version.clone(), daemon.leaving);
         // Our own keeper knows every child that ever began.
         let same_keeper = daemon.keeper != 0 && daemon.keeper == self.family.pid();
-        let mut runs = Vec::new();
-        let mut ids = Vec::new();
+        let mut runs = Vec::with_capacity(units.len());
+        let mut ids = Vec::with_capacity(units.len());
+        self.fleet.make_room(units.len());
         for (name, SavedUnit { place, spec, origin, slot, runs: saved }) in units {
             let described = match (spec, origin) {
                 (Some(spec), Some(origin)) => {
@@ -137,6 +139,9 @@ impl Engine {
     /// Each process of before is found, with all that belongs to it.
     pub(crate) fn take_over(&mut self, legacy: Legacy) {
         let Legacy { units: ids, runs, same_keeper, before, mut left } = legacy;
+        if !self.has_all(&mut left) {
+            return;
+        }
         // Without the keeper nobody else knows of a start that was not written down any more.
         let unsure = !same_keeper && runs.iter().any(|(_, saved)| saved.pid == 0);
         let writers = if unsure { writers(&self.runtime.join("fifo")) } else { Vec::new() };
@@ -156,6 +161,15 @@ impl Engine {
         self.tell_of_the_change(&before, same_keeper);
         let text = format!("took over {} units with {found} processes from the daemon before", ids.len());
         self.journal.warn(self.now, text);
+    }
+
+    /// Takes what the keeper has for units. Without it nothing can be taken over.
+    pub(crate) fn has_all(&mut self, left: &mut Inheritance) -> bool {
+        let taken = self.family.inherit_rest(left);
+        if let Err(e) = &taken {
+            self.broken = Some(format!("the keeper does not hand over: {}", error_text(e)));
+        }
+        taken.is_ok()
     }
 
     /// Says what became of the daemon before, and what is not as strong as before.
@@ -411,9 +425,10 @@ impl Engine {
                             self.let_go(run, pid);
                         }
                         // Of those that are taken over, and of everything else: when all goes on.
-                        Tidings::Ended { .. } | Tidings::Signal(_) | Tidings::Stranger { .. } => {
-                            later.push(t)
-                        }
+                        Tidings::Ended { .. }
+                        | Tidings::Signal(_)
+                        | Tidings::Stranger { .. }
+                        | Tidings::Prepared => later.push(t),
                         Tidings::KeeperGone => {
                             later.push(t);
                             break 'ending;

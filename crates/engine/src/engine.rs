@@ -5,10 +5,11 @@ use crate::bus::Bus;
 use crate::clock;
 use crate::contain::{Contain, Swept};
 use crate::failpoint::hit;
-use crate::family::{Family, Inheritance};
+use crate::family::Family;
 use crate::groups::{Groups, LastParse, Parsed};
 use crate::handle::{Handle, Identity, Notices};
 use crate::held::Holder;
+use crate::held::Inheritance;
 use crate::history::{History, Limits};
 use crate::journal::Journal;
 use crate::leave::Leave;
@@ -19,6 +20,7 @@ use crate::publish::{Board, Extra, publish};
 use crate::shared::SharedSockets;
 use crate::sources::{Fresh, Load, Sources};
 use crate::spawner::{self, Done, FileLimits, Request, Spawner};
+use crate::standby::Standby;
 use crate::store::{Estate, Store};
 use crate::tickets::Tickets;
 use crate::waiting::Waiting;
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use supers_config::{Loaded, Settings};
+use supers_core::control::Refusal;
 use supers_core::event::Happening;
 use supers_core::exit::Exit;
 use supers_core::fleet::Fleet;
@@ -209,6 +212,8 @@ pub struct Engine {
     /// It is about to leave everything to another daemon; at the latest by then.
     pub(crate) leave: Option<Leave>,
     pub(crate) leave_by: Option<Mono>,
+    /// An upgrade that was asked for.
+    pub(crate) standby: Option<Standby>,
     /// Tells the doors; they have handed everything over.
     pub(crate) leaving: Arc<Notify>,
     /// See [`Handle::settled`].
@@ -347,6 +352,7 @@ impl Engine {
             requested: 0,
             leave: None,
             leave_by: None,
+            standby: None,
             leaving: handle.leaving.clone(),
             unsettled: handle.unsettled.clone(),
             settled: handle.settled.clone(),
@@ -368,8 +374,10 @@ impl Engine {
             None => {
                 let mut left = setup.inheritance;
                 engine.begin(&setup.initial);
-                engine.recognise(&mut left);
-                engine.end_leftovers(left);
+                if engine.has_all(&mut left) {
+                    engine.recognise(&mut left);
+                    engine.end_leftovers(left);
+                }
             }
         }
         engine.publish();
@@ -431,6 +439,7 @@ impl Engine {
             self.now = clock::now();
             self.take(input);
             self.take_more();
+            self.wait_no_longer();
             self.end_turn();
             self.settle_down();
         }
@@ -490,6 +499,7 @@ impl Engine {
             self.waiting.deadline(),
             self.bus.deadline(),
             self.leave_deadline(),
+            self.standby_deadline(),
         ];
         own.into_iter().flatten().min()
     }
@@ -570,22 +580,12 @@ impl Engine {
 
     fn shut_down(&mut self) {
         if !self.fleet.is_stopping() {
+            self.stay(Refusal::ShuttingDown);
             self.waiting.shut_down(self.now);
             let deed = if self.again { Deed::Restart } else { Deed::ShutDown };
             self.history.daemon(self.now, deed, "");
             self.happen(Happening::Stopping);
             self.fleet.shutdown(self.sequential_stop, self.now, &mut self.deeds);
-        }
-    }
-
-    fn say_who_is_waited_for(&mut self) {
-        let due = self.waiting.due(self.now);
-        for name in due.each {
-            self.journal.info(self.now, format!("waiting for {name} to stop"));
-        }
-        let alive = if due.all { self.still_alive() } else { Vec::new() };
-        if !alive.is_empty() {
-            self.journal.info(self.now, format!("waiting for {} to die", alive.join(", ")));
         }
     }
 }

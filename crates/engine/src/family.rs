@@ -8,15 +8,15 @@
 //! already is dropped.
 
 use crate::clock;
-use crate::held::{Held, Holder, insist};
-use std::collections::{HashMap, HashSet, VecDeque};
+use crate::held::{Holder, Inheritance, insist};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 use supers_core::exit::Exit;
 use supers_core::ids::{Pid, RunId};
 use supers_core::signal::Signal;
-use supers_os::keeper_proto::{self, Heard, Key, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::{self, First, Heard, Key, ToDaemon, ToKeeper};
 use supers_os::poll::{self, Epoll, Event, Interest};
 use supers_os::signals::{self, SignalFd};
 use supers_os::spawn::Method;
@@ -40,6 +40,8 @@ pub(crate) enum Tidings {
     Signal(Signal),
     /// The keeper reaped a process that nobody knows: an orphan of some unit.
     Stranger { pid: Pid, exit: Exit },
+    /// The next program is on standby, or will not be.
+    Prepared,
     /// The keeper died.
     KeeperGone,
 }
@@ -67,17 +69,6 @@ struct Watched {
     foreign: Option<OwnedFd>,
 }
 
-/// What a daemon before this one left with the keeper.
-#[derive(Default)]
-pub struct Inheritance {
-    /// Processes that the keeper is the parent of, living or ended.
-    pub living: HashMap<RunId, Pid>,
-    /// Those of them that have ended, as far as the keeper says.
-    pub ended: HashSet<RunId>,
-    /// Descriptors.
-    pub held: Held,
-}
-
 struct Keeper {
     socket: OwnedFd,
     starts: u32,
@@ -85,6 +76,10 @@ struct Keeper {
     rolled_back: bool,
     /// It tells of many things at once.
     piles: bool,
+    /// It can have another daemon on standby.
+    standby: bool,
+    /// It was asked for what is left.
+    asked: bool,
     /// Messages that found the socket full, in order. Bounded by the number of living runs.
     unsent: VecDeque<ToKeeper>,
     /// See [`Family::be_missed_early`].
@@ -133,16 +128,26 @@ impl Ready {
 }
 
 impl Family {
-    /// Below the keeper that started this process: takes over its socket and waits for its hello.
+    /// Below the keeper that started this process: takes over its socket and waits for its hello. On standby it calls
+    /// `prepare` first, with the open records of the daemon that is at work, as far as the keeper holds them.
     ///
     /// # Errors
     /// There is no keeper, or it speaks another version.
-    pub fn under_keeper() -> io::Result<Family> {
+    pub fn under_keeper(prepare: impl FnOnce(Option<OwnedFd>)) -> io::Result<Family> {
         let socket = keeper_proto::inherited_socket()?;
-        let keeper_proto::Hello { starts, keeper_pid: pid, rolled_back, piles } =
-            keeper_proto::wait_hello(socket.as_fd())?;
-        let keeper = Keeper { socket, starts, pid, rolled_back, piles, unsent: VecDeque::new(), high: None };
-        Family::new(Some(keeper))
+        let mut first = keeper_proto::wait_first(socket.as_fd())?;
+        if let First::Prepare(records) = first {
+            prepare(records);
+            keeper_proto::send(socket.as_fd(), &ToKeeper::Prepared)?;
+            first = keeper_proto::wait_first(socket.as_fd())?;
+        }
+        let First::Hello(keeper_proto::Hello { starts, keeper_pid: pid, rolled_back, piles, standby }) =
+            first
+        else {
+            return Err(io::Error::other("the keeper is confused"));
+        };
+        let (asked, unsent, high) = (false, VecDeque::new(), None);
+        Family::new(Some(Keeper { socket, starts, pid, rolled_back, piles, standby, asked, unsent, high }))
     }
 
     /// Without a keeper.
@@ -298,40 +303,55 @@ impl Family {
         }
     }
 
-    /// What a daemon before this one left with the keeper. Waits for the answer; other news that comes
-    /// meanwhile is kept.
+    /// Asks the keeper for what a daemon before this one left; [`Family::inherit`] takes the answer.
+    ///
+    /// # Errors
+    /// The keeper is gone.
+    pub fn ask_for_all(&mut self) -> io::Result<()> {
+        let Some(keeper) = self.keeper.as_mut().filter(|keeper| !keeper.asked) else { return Ok(()) };
+        let socket = keeper.socket.as_fd();
+        keeper.asked = true;
+        if keeper.piles {
+            return keeper_proto::send(socket, &ToKeeper::Inherit);
+        }
+        keeper_proto::send(socket, &ToKeeper::List)?;
+        keeper_proto::send(socket, &ToKeeper::Fetch)
+    }
+
+    /// What a daemon before this one left with the keeper, as far as it is needed to answer anybody;
+    /// [`Family::inherit_rest`] brings the rest. Waits for the answer; other news that comes meanwhile is kept.
     ///
     /// # Errors
     /// The keeper does not answer, or is gone.
     pub fn inherit(&mut self) -> io::Result<Inheritance> {
-        let mut found = Inheritance::default();
-        let Some(keeper) = &self.keeper else { return Ok(found) };
+        self.ask_for_all()?;
+        let mut found = Inheritance { listed: self.keeper.is_none(), ..Inheritance::default() };
+        found.fetched = found.listed;
+        let begins_with_units = |found: &Inheritance| found.held.has_some_of_units();
+        self.receive(&mut found, |found| found.listed && (found.fetched || begins_with_units(found)))?;
+        Ok(found)
+    }
+
+    /// The descriptors of units, which may be thousands.
+    ///
+    /// # Errors
+    /// The keeper does not answer, or is gone.
+    pub(crate) fn inherit_rest(&mut self, found: &mut Inheritance) -> io::Result<()> {
+        self.receive(found, |found| found.fetched)
+    }
+
+    fn receive(&mut self, found: &mut Inheritance, enough: impl Fn(&Inheritance) -> bool) -> io::Result<()> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
         let socket = keeper.socket.as_fd();
-        if keeper.piles {
-            keeper_proto::send(socket, &ToKeeper::Inherit)?;
-        } else {
-            keeper_proto::send(socket, &ToKeeper::List)?;
-            keeper_proto::send(socket, &ToKeeper::Fetch)?;
-        }
         let until = clock::now().mono + ANSWER_WAIT;
-        let (mut listed, mut fetched) = (false, false);
-        while !(listed && fetched) {
+        while !enough(found) {
             match keeper_proto::recv_any(socket) {
-                Ok(Some(Heard::Living(all))) => {
-                    let ended = all.iter().filter(|(_, _, ended)| *ended).map(|(_, run, _)| RunId(*run));
-                    found.ended.extend(ended);
-                    found.living.extend(all.into_iter().map(|(pid, run, _)| (RunId(run), Pid(pid))));
+                Ok(Some(Heard::Word(other, passenger))) => {
+                    if let Some(other) = found.take_word(other, passenger) {
+                        self.early.extend(translate(other));
+                    }
                 }
-                Ok(Some(Heard::Held(all))) => {
-                    all.into_iter().for_each(|(key, fd)| found.held.put(Key(key), fd));
-                }
-                Ok(Some(Heard::Word(ToDaemon::Living { pid, run }, _))) => {
-                    found.living.insert(RunId(run), Pid(pid));
-                }
-                Ok(Some(Heard::Word(ToDaemon::Held { key }, Some(fd)))) => found.held.put(Key(key), fd),
-                Ok(Some(Heard::Word(ToDaemon::LivingEnd, _))) => listed = true,
-                Ok(Some(Heard::Word(ToDaemon::HeldEnd, _))) => fetched = true,
-                Ok(Some(Heard::Word(other, _))) => self.early.extend(translate(other)),
+                Ok(Some(many)) => found.take_many(many),
                 Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let left = until.since(clock::now().mono);
@@ -342,7 +362,7 @@ impl Family {
                 Err(e) => return Err(e),
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Gives our end of the keeper's socket a second, high number. A process that is killed lets its descriptors
@@ -352,6 +372,19 @@ impl Family {
         if let Some(keeper) = &mut self.keeper {
             keeper.high = process::copy_high(keeper.socket.as_fd()).ok();
         }
+    }
+
+    /// Has the keeper start this program on standby; without one it ends what is on standby. False when there is
+    /// nothing to wait for.
+    pub(crate) fn prepare(&self, binary: Option<BorrowedFd<'_>>) -> bool {
+        let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.standby && !self.orphaned) else {
+            return false;
+        };
+        let said = insist(keeper.socket.as_fd(), |socket| match binary {
+            Some(binary) => keeper_proto::send_fd(socket, &ToKeeper::Prepare, binary),
+            None => keeper_proto::send(socket, &ToKeeper::Prepare),
+        });
+        said.is_ok()
     }
 
     fn send(&mut self, message: ToKeeper) -> io::Result<()> {
@@ -516,6 +549,7 @@ fn translate(message: ToDaemon) -> Option<Tidings> {
         ToDaemon::Signal { signal, .. } => Some(Tidings::Signal(signal)),
         // The pidfds tell of ends whose signals came together.
         ToDaemon::Nudge | ToDaemon::Hello { .. } | ToDaemon::Living { .. } | ToDaemon::LivingEnd => None,
-        ToDaemon::Held { .. } | ToDaemon::HeldEnd => None,
+        ToDaemon::Held { .. } | ToDaemon::HeldEnd | ToDaemon::Prepare => None,
+        ToDaemon::Prepared => Some(Tidings::Prepared),
     }
 }

@@ -1,11 +1,12 @@
 //! What the keeper holds for the daemon: descriptors that must outlive it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use supers_os::keeper_proto::{self, Key, ToKeeper};
+use supers_core::ids::{Pid, RunId};
+use supers_os::keeper_proto::{self, Heard, Key, ToDaemon, ToKeeper};
 use supers_os::poll;
 
 /// How long to wait for room in the keeper's socket, each time. The keeper always reads on.
@@ -41,13 +42,16 @@ impl Holder {
         self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The program behind `binary` is to be the next daemon.
+    /// The program behind `binary` is to be the next daemon. Comes back when that is ready, or is not to be: this
+    /// process may end then.
     ///
     /// # Errors
     /// There is no keeper, or it takes nothing.
     pub fn upgrade(&self, binary: BorrowedFd<'_>) -> io::Result<()> {
         let socket = self.0.as_ref().ok_or_else(|| io::Error::other("there is no keeper"))?;
-        insist(socket.as_fd(), |socket| keeper_proto::send_fd(socket, &ToKeeper::Upgrade, binary))
+        insist(socket.as_fd(), |socket| keeper_proto::send_fd(socket, &ToKeeper::Upgrade, binary))?;
+        keeper_proto::wait_for_the_end(socket.as_fd());
+        Ok(())
     }
 
     /// Gives the keeper a copy of a descriptor, in place of the one that it had under this key. Waits for
@@ -99,27 +103,77 @@ fn until_uncrowded() {
     std::thread::sleep(ROOM_WAIT);
 }
 
+/// What a daemon before this one left with the keeper.
+#[derive(Default)]
+pub struct Inheritance {
+    /// Processes that the keeper is the parent of, living or ended.
+    pub living: HashMap<RunId, Pid>,
+    /// Those of them that have ended, as far as the keeper says.
+    pub ended: HashSet<RunId>,
+    /// Descriptors.
+    pub held: Held,
+    /// All processes were told.
+    pub(crate) listed: bool,
+    /// All descriptors were.
+    pub(crate) fetched: bool,
+}
+
+impl Inheritance {
+    /// Takes what the keeper tells, or gives it back: it is something else.
+    pub(crate) fn take_word(&mut self, word: ToDaemon, passenger: Option<OwnedFd>) -> Option<ToDaemon> {
+        match (word, passenger) {
+            (ToDaemon::Living { pid, run }, _) => drop(self.living.insert(RunId(run), Pid(pid))),
+            (ToDaemon::LivingEnd, _) => self.listed = true,
+            (ToDaemon::Held { key }, Some(fd)) => self.held.put(Key(key), fd),
+            (ToDaemon::HeldEnd, _) => self.fetched = true,
+            (other, _) => return Some(other),
+        }
+        None
+    }
+
+    pub(crate) fn take_many(&mut self, many: Heard) {
+        match many {
+            Heard::Living(all) => {
+                let ended = all.iter().filter(|(_, _, ended)| *ended).map(|(_, run, _)| RunId(*run));
+                self.ended.extend(ended);
+                self.living.extend(all.into_iter().map(|(pid, run, _)| (RunId(run), Pid(pid))));
+            }
+            Heard::Held(all) => all.into_iter().for_each(|(key, fd)| self.held.put(Key(key), fd)),
+            Heard::Word(..) => {}
+        }
+    }
+}
+
 /// What the keeper held for a daemon before this one.
 #[derive(Default)]
-pub struct Held(HashMap<u64, OwnedFd>);
+pub struct Held {
+    all: HashMap<u64, OwnedFd>,
+    of_units: bool,
+}
 
 impl Held {
     pub(crate) fn put(&mut self, key: Key, fd: OwnedFd) {
-        self.0.insert(key.0, fd);
+        self.of_units |= key.is_of_a_unit();
+        self.all.insert(key.0, fd);
+    }
+
+    /// There were descriptors of units among them, which come last.
+    pub(crate) fn has_some_of_units(&self) -> bool {
+        self.of_units
     }
 
     /// Takes one out.
     pub fn take(&mut self, key: Key) -> Option<OwnedFd> {
-        self.0.remove(&key.0)
+        self.all.remove(&key.0)
     }
 
     /// Those that nobody took.
     pub(crate) fn rest(self) -> impl Iterator<Item = Key> {
-        self.0.into_keys().map(Key)
+        self.all.into_keys().map(Key)
     }
 
     /// Nothing was held.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 }

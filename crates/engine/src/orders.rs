@@ -2,7 +2,6 @@
 
 use crate::engine::Engine;
 use crate::handle::unknown;
-use crate::leave::Leave;
 use crate::present::Present;
 use crate::sources::{Fresh, findings, wanted};
 use crate::store::CONNECTIONS;
@@ -134,13 +133,7 @@ impl Engine {
             Ask::Upgrade { reply, .. } if refuse => drop(reply.send(Err(Refusal::ShuttingDown))),
             Ask::Upgrade { caller, binary, reply } => {
                 self.audit(&caller, "upgrade");
-                let answer = if self.family.has_keeper() {
-                    self.leave(Leave::Upgrade(binary));
-                    Ok(())
-                } else {
-                    Err(Refusal::Failed { text: "an upgrade needs the keeper".into() })
-                };
-                drop(reply.send(answer));
+                self.make_way(binary, reply);
             }
             Ask::Shutdown { caller, again, reply } => {
                 self.audit(&caller, if again { "restart of the daemon" } else { "shutdown" });

@@ -6,7 +6,7 @@
 
 use crate::adopt::Found;
 use crate::engine::Engine;
-use crate::family::Inheritance;
+use crate::held::Inheritance;
 use crate::logs::Streams;
 use crate::store::SavedRun;
 use std::collections::HashMap;

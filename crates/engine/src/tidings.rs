@@ -5,7 +5,7 @@ use crate::family::Tidings;
 use crate::leave::Leave;
 use crate::logs::mainlog::Level;
 use crate::orders::After;
-use supers_core::control::Caller;
+use supers_core::control::{Caller, Refusal};
 use supers_core::signal::Signal;
 
 impl Engine {
@@ -36,7 +36,9 @@ impl Engine {
                 Tidings::Stranger { pid, exit } => {
                     self.journal.info(self.now, format!("reaped unknown pid {} ({exit})", pid.0));
                 }
+                Tidings::Prepared => self.next_is_prepared(),
                 Tidings::KeeperGone => {
+                    self.stay(Refusal::Failed { text: "the keeper is gone".into() });
                     let text = "the keeper is gone: this process takes its place, a new daemon takes over";
                     self.journal.say(Level::Critical, self.now, text);
                     self.leave(Leave::Orphaned);

@@ -1,5 +1,6 @@
 //! Who is waited for: lines that scripts look for in the main log (supervisor-contract 1).
 
+use crate::engine::Engine;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use supers_core::ids::UnitId;
@@ -71,6 +72,20 @@ impl Waiting {
             due.each.push(name.clone());
         }
         due
+    }
+}
+
+impl Engine {
+    /// Says for whom the daemon, or a stop, has waited for a while.
+    pub(crate) fn say_who_is_waited_for(&mut self) {
+        let due = self.waiting.due(self.now);
+        for name in due.each {
+            self.journal.info(self.now, format!("waiting for {name} to stop"));
+        }
+        let alive = if due.all { self.still_alive() } else { Vec::new() };
+        if !alive.is_empty() {
+            self.journal.info(self.now, format!("waiting for {} to die", alive.join(", ")));
+        }
     }
 }
 

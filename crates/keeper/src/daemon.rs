@@ -134,18 +134,56 @@ impl Launcher {
 
     /// Starts a daemon. Its Hello waits in the socket before it lives.
     pub(crate) fn start(&mut self, now: Mono) -> Option<Daemon> {
+        self.begin(now);
+        let hello = self.hello();
+        let binary = self.trial.as_ref().or(self.binary.as_ref()).map(AsRawFd::as_raw_fd);
+        self.launch(binary, |socket| keeper_proto::tell_daemon(socket, &hello))
+    }
+
+    /// Starts this program as a daemon on standby, to look at these records.
+    pub(crate) fn stand_by(&mut self, binary: &OwnedFd, records: Option<BorrowedFd<'_>>) -> Option<Daemon> {
+        self.launch(Some(binary.as_raw_fd()), |socket| match records {
+            Some(records) => keeper_proto::tell_daemon_fd(socket, &ToDaemon::Prepare, records),
+            None => keeper_proto::tell_daemon(socket, &ToDaemon::Prepare),
+        })
+    }
+
+    /// The one on standby is the daemon from now on.
+    pub(crate) fn promote(&mut self, standby: &Daemon, now: Mono) -> io::Result<()> {
+        self.begin(now);
+        keeper_proto::tell_daemon(standby.socket.as_fd(), &self.hello())
+    }
+
+    fn begin(&mut self, now: Mono) {
         self.starts = self.starts.saturating_add(1);
         self.patience.begin(now);
-        let (ours, theirs) = match self.socket() {
+    }
+
+    fn hello(&self) -> ToDaemon {
+        let (starts, rolled_back) = (self.starts, self.rolled_back);
+        ToDaemon::Hello { starts, keeper_pid: process::pid(), rolled_back, piles: true, standby: true }
+    }
+
+    /// Starts a process of this program, or of our own, with its first word in the socket.
+    fn launch(
+        &mut self,
+        binary: Option<RawFd>,
+        first: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
+    ) -> Option<Daemon> {
+        let pair = socket::pair().and_then(|(ours, theirs)| {
+            pipe::set_nonblocking(&ours)?;
+            first(ours.as_fd()).map(|()| (ours, theirs))
+        });
+        let (ours, theirs) = match pair {
             Ok(pair) => pair,
             Err(e) => {
                 complain(format_args!("cannot make a socket for superd: {e}"));
                 return None;
             }
         };
-        let prepared = match self.trial.as_ref().or(self.binary.as_ref()) {
+        let prepared = match binary {
             Some(binary) => {
-                self.other.replace_extra(2, binary.as_raw_fd());
+                self.other.replace_extra(2, binary);
                 &mut self.other
             }
             None => &mut self.own,
@@ -160,15 +198,6 @@ impl Launcher {
                 None
             }
         }
-    }
-
-    fn socket(&self) -> io::Result<(OwnedFd, OwnedFd)> {
-        let (ours, theirs) = socket::pair()?;
-        pipe::set_nonblocking(&ours)?;
-        let (starts, rolled_back) = (self.starts, self.rolled_back);
-        let hello = ToDaemon::Hello { starts, keeper_pid: process::pid(), rolled_back, piles: true };
-        keeper_proto::tell_daemon(ours.as_fd(), &hello)?;
-        Ok((ours, theirs))
     }
 }
 

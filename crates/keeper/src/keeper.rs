@@ -3,6 +3,7 @@
 use crate::daemon::{Before, Daemon, Launcher, Next, protect, raise_files};
 use crate::handover::{Heir, Inherited};
 use crate::runs::{self, Runs};
+use crate::standby::Standby;
 use crate::store::{self, Store};
 use crate::strangers::Children;
 use crate::waiting::{Waiting, is_stop};
@@ -23,7 +24,8 @@ const COMM: &str = "super-keeper";
 
 const SIGNALS: u64 = 1;
 pub(crate) const SOCKET: u64 = 2;
-const DAEMON: u64 = 3;
+pub(crate) const DAEMON: u64 = 3;
+pub(crate) const STANDBY: u64 = 4;
 
 /// What the keeper is given.
 #[derive(Debug, Default)]
@@ -45,6 +47,16 @@ pub struct Setup {
     pub inherited: Option<Inherited>,
     /// How long a new program may take until it is ready; `None` is [`crate::UPGRADE_WAIT`].
     pub upgrade_wait: Option<Duration>,
+}
+
+/// A daemon that has been replaced, and is not reaped yet.
+#[derive(Debug)]
+struct Departed {
+    pid: Pid,
+    /// That was arranged: it waits for the end of this socket before it ends. To clear away what it has takes the
+    /// kernel milliseconds of a core, which the next daemon needs until it is ready.
+    waits: Option<OwnedFd>,
+    arranged: bool,
 }
 
 /// The keeper at work.
@@ -75,8 +87,11 @@ pub struct Keeper {
     pub(crate) piles: bool,
     /// The daemon has closed its end of the socket, or says nothing more.
     pub(crate) hung_up: bool,
-    /// A daemon that has been replaced, and is not reaped yet; true when that was arranged.
-    departed: Option<(Pid, bool)>,
+    /// The next program, before an upgrade.
+    pub(crate) standby: Option<Standby>,
+    /// The daemon is to hear that one is on standby, or none is.
+    pub(crate) prepared: bool,
+    departed: Option<Departed>,
     /// Until then no passenger finds room.
     pub(crate) crowded: Option<Mono>,
     /// The code that the daemon named for the end.
@@ -141,6 +156,8 @@ impl Keeper {
             fetching: old.fetching,
             piles: false,
             hung_up: false,
+            standby: None,
+            prepared: false,
             departed: None,
             crowded: None,
             last: old.last,
@@ -202,6 +219,7 @@ impl Keeper {
                     self.hear();
                 }
                 DAEMON => ended = true,
+                STANDBY => self.hear_standby(),
                 _ => {}
             }
         }
@@ -218,8 +236,8 @@ impl Keeper {
     }
 
     fn do_what_is_due(&mut self) -> Option<i32> {
-        // The next program would not know who that was.
-        if self.departed.is_none() && std::mem::take(&mut self.succeed) {
+        // The next program would not know who these were.
+        if self.departed.is_none() && self.standby.is_none() && std::mem::take(&mut self.succeed) {
             self.become_the_new_program();
         }
         // An idle keeper asks for no time.
@@ -238,11 +256,17 @@ impl Keeper {
 
     // ---- the daemon
 
-    pub(crate) fn start_daemon(&mut self, now: Mono) -> Option<i32> {
+    /// The next daemon has heard nothing.
+    pub(crate) fn clean_the_slate(&mut self) {
         self.runs.forget_told();
-        (self.listing, self.nudge, self.untold) = (false, false, false);
+        (self.listing, self.nudge, self.untold, self.prepared) = (false, false, false, false);
         (self.fetching, self.crowded) = (None, None);
         (self.piles, self.hung_up) = (false, false);
+    }
+
+    pub(crate) fn start_daemon(&mut self, now: Mono) -> Option<i32> {
+        self.dismiss_standby();
+        self.clean_the_slate();
         match self.launcher.start(now) {
             Some(daemon) => {
                 self.watch(daemon);
@@ -267,28 +291,43 @@ impl Keeper {
     /// wait until the kernel has cleared everything of it away, which takes milliseconds with thousands of
     /// descriptors: none of its code does anything any more.
     fn replace_early(&mut self) -> Option<i32> {
-        let pid = self.daemon.as_ref()?.child.pid;
         let arranged = self.upgrade.is_some();
+        let pid = self.daemon.as_ref()?.child.pid;
         let sudden = || self.launcher.patience.is_calm(now()) && process::is_exiting(pid.0);
         let is_last = self.last.is_some() || self.again || self.launcher.trial.is_some();
         if is_last || self.departed.is_some() || !(arranged || sudden()) {
+            if let (true, Some(daemon)) = (arranged, &self.daemon) {
+                // It may end.
+                let _ = socket::shutdown(daemon.socket.as_fd());
+            }
             return None;
         }
         // As for one that has ended: a child of its that is about to report finds the socket shut.
         self.hear_the_rest();
         self.hung_up = false;
-        self.daemon = None;
-        self.departed = Some((pid, arranged));
-        self.sweep_at.get_or_insert_with(|| now() + SWEEP);
+        let waits = self.daemon.take().map(|daemon| daemon.socket).filter(|_| arranged);
+        if let Some(socket) = &waits {
+            // It may be out already.
+            let _ = self.epoll.remove(socket.as_fd());
+        }
+        self.departed = Some(Departed { pid, waits, arranged });
+        self.look_again();
         match self.upgrade.take() {
             Some(binary) => self.try_out(binary),
             None => self.start_again(Exit::Unknown),
         }
     }
 
+    /// The daemon that has been replaced may end.
+    pub(crate) fn let_go_of_departed(&mut self) {
+        if let Some(departed) = &mut self.departed {
+            departed.waits = None;
+        }
+    }
+
     /// Reaps a daemon that has been replaced already.
     fn reap_departed(&mut self) {
-        let Some((pid, arranged)) = self.departed else { return };
+        let Some(Departed { pid, arranged, .. }) = self.departed else { return };
         let exit = match reap::reap(pid) {
             Ok(Some(exit)) => exit,
             Ok(None) => return,
@@ -381,12 +420,16 @@ impl Keeper {
 
     /// True when it is the daemon's.
     fn child_signal(&mut self, pid: Pid) -> bool {
-        self.sweep_at.get_or_insert_with(|| now() + SWEEP);
+        self.look_again();
         if self.is_daemon(pid) {
             return true;
         }
         if self.is_departed(pid) {
             self.reap_departed();
+            return false;
+        }
+        if self.is_standby(pid) {
+            self.reap_standby();
             return false;
         }
         if !self.look_at(pid) {
@@ -400,7 +443,7 @@ impl Keeper {
     }
 
     fn is_departed(&self, pid: Pid) -> bool {
-        self.departed.is_some_and(|(departed, _)| departed == pid)
+        self.departed.as_ref().is_some_and(|departed| departed.pid == pid)
     }
 
     /// Looks whether a child ended. True when that is something to tell the daemon.
@@ -416,7 +459,7 @@ impl Keeper {
         }
         let _ = reap::reap(pid);
         self.say(&ToDaemon::Stranger { pid: pid.0, exit });
-        self.sweep_at.get_or_insert_with(|| now() + SWEEP);
+        self.look_again();
         false
     }
 
@@ -437,6 +480,7 @@ impl Keeper {
     /// Looks which processes have ended.
     pub(crate) fn look_at_runs(&mut self) {
         self.reap_departed();
+        self.reap_standby();
         if !reap::is_any_ended() {
             return;
         }
@@ -449,13 +493,19 @@ impl Keeper {
         }
     }
 
+    /// All children are to be looked at soon.
+    pub(crate) fn look_again(&mut self) {
+        self.sweep_at.get_or_insert_with(|| now() + SWEEP);
+    }
+
     /// Looks at every child.
     fn sweep(&mut self) {
         self.look_at_runs();
         // Taken out for the walk, in which the keeper does other things.
         let mut children = std::mem::replace(&mut self.children, Children::none());
         children.each(|pid| {
-            if !self.is_daemon(pid) && !self.is_departed(pid) && !self.runs.knows(pid) {
+            let ours = self.is_daemon(pid) || self.is_departed(pid) || self.is_standby(pid);
+            if !ours && !self.runs.knows(pid) {
                 self.look_at(pid);
             }
         });

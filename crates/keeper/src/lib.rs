@@ -7,14 +7,15 @@
 //! it passes signals on as messages; it ends with the code that the daemon names.
 //!
 //! *Must never:* wait for the daemon (a full socket is written to later), allocate once it
-//! has started, kill anything but a daemon on trial, touch a file of the user's, or know what a unit or a
-//! descriptor is. It depends on `os` alone, and has about 1,400 lines of code.
+//! has started, kill anything but a daemon on trial or on standby, touch a file of the user's, or know what a unit or a
+//! descriptor is. It depends on `os` alone, and has about 1,500 lines of code.
 //!
 //! *Tested* with real processes (`tests/keeper.rs`): a launcher, a keeper and a scripted daemon in one
 //! executable, with an allocator that counts.
 //!
 //! # How it works
-//! One epoll over three descriptors: signals, the daemon's socket, the daemon's pidfd (`keeper`).
+//! One epoll: signals, the daemon's socket, the daemon's pidfd (`keeper`), and before an upgrade the socket of the
+//! next program (`standby`).
 //! * SIGCHLD carries one process id. That process is looked at with a WNOWAIT wait: no other call is
 //!   cheap among thousands of children. A reported one is told to the daemon and stays a zombie, any
 //!   other is a stranger and reaped at once. Before something is called a stranger the socket is read
@@ -44,6 +45,7 @@ pub mod handover;
 mod keeper;
 mod mail;
 mod runs;
+mod standby;
 mod store;
 mod strangers;
 mod upgrade;

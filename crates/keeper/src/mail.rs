@@ -57,6 +57,9 @@ impl Keeper {
                 self.runs.unlist();
                 (self.listing, self.fetching, self.piles) = (true, Some(0), true);
             }
+            ToKeeper::Prepare => self.prepare(passenger),
+            // Said by one on standby only.
+            ToKeeper::Prepared => {}
             ToKeeper::Upgrade => match passenger {
                 Some(binary) => {
                     // Its last word: it touches nothing any more.
@@ -118,6 +121,7 @@ impl Keeper {
         self.launcher.rolled_back = false;
         self.words.clear();
         self.trial_is_over();
+        self.let_go_of_departed();
         if let Some(ready) = self.ready.take() {
             // A launcher that did not wait is no error.
             let _ = File::from(ready).write(b"R");
@@ -158,6 +162,9 @@ impl Keeper {
         }
         if self.nudge && self.say(&ToDaemon::Nudge) {
             self.nudge = false;
+        }
+        if self.prepared && self.say(&ToDaemon::Prepared) {
+            self.prepared = false;
         }
         self.speak_of_held();
     }

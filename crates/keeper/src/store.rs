@@ -70,6 +70,11 @@ impl Store {
         }
     }
 
+    /// What is held under this key.
+    pub(crate) fn get(&self, key: u64) -> Option<&Held> {
+        self.list.get(self.place(key).ok()?)
+    }
+
     /// What belongs to a run.
     pub(crate) fn drop_run(&mut self, run: u64) {
         self.drop(Key::run(run).0);

@@ -1,7 +1,7 @@
 //! Another program for daemon and keeper.
 //!
 //! The daemon names it and ends. The next daemon is that program, on trial: it has a while ([`UPGRADE_WAIT`]) to say
-//! that it is ready. If it does, the keeper executes the program in its own place (same process, so the
+//! that it is ready; mostly it was started before, on standby (`standby`). If it does, the keeper executes the program in its own place (same process, so the
 //! same children, with all that it holds and the living daemon); if not, the old program is started again.
 
 use crate::handover::Estate;
@@ -23,6 +23,10 @@ impl Keeper {
         self.waiting.daemon_left();
         self.launcher.trial = Some(binary);
         self.trial_until = Some(now + self.upgrade_wait);
+        self.clean_the_slate();
+        if self.promote_standby() {
+            return None;
+        }
         self.start_daemon(now)
     }
 
@@ -42,6 +46,7 @@ impl Keeper {
         self.trial_until = None;
         self.launcher.rolled_back = true;
         self.waiting.daemon_died();
+        self.let_go_of_departed();
         self.start_daemon(now())
     }
 

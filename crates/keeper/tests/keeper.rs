@@ -13,6 +13,8 @@ mod daemon;
 mod holding;
 #[path = "keeper/runner.rs"]
 mod runner;
+#[path = "keeper/standby.rs"]
+mod standby;
 #[path = "keeper/upgrade.rs"]
 mod upgrade;
 
@@ -21,7 +23,7 @@ use runner::World;
 /// Name, the runner's side, the daemon's side.
 type Scenario = (&'static str, fn(&mut World), fn(&mut daemon::Daemon));
 
-const SCENARIOS: [Scenario; 24] = [
+const SCENARIOS: [Scenario; 28] = [
     ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
     ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
     ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
@@ -45,6 +47,10 @@ const SCENARIOS: [Scenario; 24] = [
     ("a_bad_program_is_rolled_back", upgrade::see_bad, upgrade::bad),
     ("what_is_no_program_is_rolled_back", upgrade::see_garbage, upgrade::garbage),
     ("a_hanging_program_is_rolled_back", upgrade::see_hanging, upgrade::hanging),
+    ("one_on_standby_becomes_the_daemon", standby::see_good, standby::good),
+    ("one_that_dies_on_standby_is_told", standby::see_dying, standby::dying),
+    ("one_on_standby_can_be_dismissed", standby::see_dismissed, standby::dismissed),
+    ("a_crash_dismisses_the_one_on_standby", standby::see_crash, standby::crash),
     ("a_launcher_is_released", runner::released, daemon::released),
 ];
 

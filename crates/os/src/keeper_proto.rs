@@ -36,6 +36,8 @@ pub const SIZE: usize = 24;
 /// Where a daemon that was started from a descriptor (after [`ToKeeper::Upgrade`]) finds that descriptor. It
 /// has no more use.
 pub const BINARY_PLACE: RawFd = 5;
+/// How long a daemon that has been replaced waits for its leave, at most.
+const END_WAIT: Duration = Duration::from_secs(30);
 /// How long a new daemon waits for the keeper's first word.
 const HELLO_WAIT: Duration = Duration::from_secs(10);
 
@@ -52,7 +54,14 @@ pub enum ToDaemon {
         rolled_back: bool,
         /// The keeper understands [`ToKeeper::Inherit`], and newborns that bring what is to be held ([`Letter`]).
         piles: bool,
+        /// The keeper understands [`ToKeeper::Prepare`].
+        standby: bool,
     },
+    /// The first message to a daemon on standby, in place of Hello, which follows when its time has come. The
+    /// passenger, if any, is what is held under [`Key::RECORDS`], to be looked at. Answered by [`ToKeeper::Prepared`].
+    Prepare,
+    /// The answer to [`ToKeeper::Prepare`]: a daemon on standby is prepared, or there is none.
+    Prepared,
     /// A signal was sent to the keeper, and means the daemon.
     Signal {
         /// Which.
@@ -108,6 +117,17 @@ pub struct Hello {
     pub rolled_back: bool,
     /// As in [`ToDaemon::Hello`].
     pub piles: bool,
+    /// As in [`ToDaemon::Hello`].
+    pub standby: bool,
+}
+
+/// What a daemon hears first.
+#[derive(Debug)]
+pub enum First {
+    /// It is the daemon.
+    Hello(Hello),
+    /// It is on standby: [`ToDaemon::Prepare`].
+    Prepare(Option<OwnedFd>),
 }
 
 /// Said by the daemon, or by a child of it that is about to execute.
@@ -164,6 +184,12 @@ pub enum ToKeeper {
     /// The passenger is a program. The daemon is about to end on purpose, and the next one is to be that
     /// program; once it is ready, the keeper becomes that program too.
     Upgrade,
+    /// The passenger is a program that [`ToKeeper::Upgrade`] will name soon: the keeper starts it as a daemon on
+    /// standby, so that less is left to do when nobody answers. Without a passenger it ends what is on standby. Answered
+    /// by [`ToDaemon::Prepared`].
+    Prepare,
+    /// By a daemon on standby: it has looked at the records, and waits for its Hello.
+    Prepared,
 }
 
 /// A message as it travels.
@@ -220,8 +246,9 @@ impl ToDaemon {
     /// The message as bytes.
     pub fn encode(self) -> [u8; SIZE] {
         let (kind, a, b, c, d) = match self {
-            ToDaemon::Hello { starts, keeper_pid, rolled_back, piles } => {
-                (1, keeper_pid, u64::from(starts), i32::from(rolled_back), i32::from(piles))
+            ToDaemon::Hello { starts, keeper_pid, rolled_back, piles, standby } => {
+                let understood = i32::from(piles) | i32::from(standby) << 1;
+                (1, keeper_pid, u64::from(starts), i32::from(rolled_back), understood)
             }
             ToDaemon::Signal { signal, sender } => (2, sender, 0, signal.number(), 0),
             ToDaemon::Exit { pid, run, exit } => {
@@ -237,6 +264,8 @@ impl ToDaemon {
             }
             ToDaemon::Held { key } => (32, 0, key, 0, 0),
             ToDaemon::HeldEnd => (33, 0, 0, 0, 0),
+            ToDaemon::Prepare => (36, 0, 0, 0, 0),
+            ToDaemon::Prepared => (37, 0, 0, 0, 0),
         };
         Wire { kind, a, b, c, d }.pack()
     }
@@ -250,6 +279,7 @@ impl ToDaemon {
                 keeper_pid: a,
                 rolled_back: c & 1 != 0,
                 piles: d & 1 != 0,
+                standby: d & 2 != 0,
             },
             2 => ToDaemon::Signal { signal: Signal::from_number(c.into())?, sender: a },
             3 => ToDaemon::Exit { pid: a, run: b, exit: unpack_exit(c, d) },
@@ -259,6 +289,8 @@ impl ToDaemon {
             7 => ToDaemon::Stranger { pid: a, exit: unpack_exit(c, d) },
             32 => ToDaemon::Held { key: b },
             33 => ToDaemon::HeldEnd,
+            36 => ToDaemon::Prepare,
+            37 => ToDaemon::Prepared,
             _ => return None,
         })
     }
@@ -280,6 +312,8 @@ impl ToKeeper {
             ToKeeper::Fetch => (34, 0, 0),
             ToKeeper::Upgrade => (35, 0, 0),
             ToKeeper::Inherit => (36, 0, 0),
+            ToKeeper::Prepare => (37, 0, 0),
+            ToKeeper::Prepared => (38, 0, 0),
         };
         Wire { kind, a, b, ..Wire::default() }.pack()
     }
@@ -300,6 +334,8 @@ impl ToKeeper {
             34 => ToKeeper::Fetch,
             35 => ToKeeper::Upgrade,
             36 => ToKeeper::Inherit,
+            37 => ToKeeper::Prepare,
+            38 => ToKeeper::Prepared,
             _ => return None,
         })
     }
@@ -323,20 +359,37 @@ pub fn inherited_socket() -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// It says nothing in ten seconds, something else, or speaks another version.
-pub fn wait_hello(fd: BorrowedFd<'_>) -> io::Result<Hello> {
+pub fn wait_first(fd: BorrowedFd<'_>) -> io::Result<First> {
     if !poll::wait_readable(fd, Some(HELLO_WAIT))? {
         return Err(io::Error::new(io::ErrorKind::TimedOut, "the keeper says nothing"));
     }
     let mut bytes = [0u8; SIZE];
-    let n = socket::recv(fd, &mut bytes)?;
+    let (n, passenger) = socket::recv_fd(fd, &mut bytes)?;
+    if n == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let version = u16::from_ne_bytes([bytes[0], bytes[1]]);
-    match ToDaemon::decode(&bytes) {
-        Some(ToDaemon::Hello { starts, keeper_pid, rolled_back, piles })
-            if n == SIZE && version == VERSION =>
-        {
-            Ok(Hello { starts, keeper_pid, rolled_back, piles })
+    match ToDaemon::decode(&bytes).filter(|_| n == SIZE && version == VERSION) {
+        Some(ToDaemon::Hello { starts, keeper_pid, rolled_back, piles, standby }) => {
+            Ok(First::Hello(Hello { starts, keeper_pid, rolled_back, piles, standby }))
         }
+        Some(ToDaemon::Prepare) => Ok(First::Prepare(passenger)),
         _ => Err(io::Error::other(format!("the keeper speaks version {version}, this program {VERSION}"))),
+    }
+}
+
+/// Waits until the keeper hears this process no more, whatever it says until then.
+pub fn wait_for_the_end(fd: BorrowedFd<'_>) {
+    loop {
+        match recv(fd) {
+            Ok(Some(_)) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if !poll::wait_readable(fd, Some(END_WAIT)).unwrap_or(false) {
+                    return;
+                }
+            }
+            Ok(None) | Err(_) => return,
+        }
     }
 }
 
@@ -431,10 +484,12 @@ mod tests {
     #[test]
     fn every_message_comes_back_as_it_was() {
         let mut said = vec![
-            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: false, piles: true },
-            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: true, piles: false },
+            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: false, piles: true, standby: false },
+            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: true, piles: false, standby: true },
             ToDaemon::Held { key: Key::run(9).0 },
             ToDaemon::HeldEnd,
+            ToDaemon::Prepare,
+            ToDaemon::Prepared,
             ToDaemon::Signal { signal: Signal::HUP, sender: 5 },
             ToDaemon::Nudge,
             ToDaemon::Living { pid: 9, run: u64::MAX },
@@ -459,6 +514,8 @@ mod tests {
             ToKeeper::Fetch,
             ToKeeper::Upgrade,
             ToKeeper::Inherit,
+            ToKeeper::Prepare,
+            ToKeeper::Prepared,
         ];
         for m in heard {
             assert_eq!(ToKeeper::decode(&m.encode()), Some(m));
@@ -474,6 +531,8 @@ mod tests {
         assert_eq!(kind(ToKeeper::Store { key: 1 }.encode()), (1, 32));
         assert_eq!(kind(ToKeeper::Upgrade.encode()), (1, 35));
         assert_eq!(kind(ToDaemon::HeldEnd.encode()), (1, 33));
+        assert_eq!(kind(ToKeeper::Prepare.encode()), (1, 37));
+        assert_eq!(kind(ToDaemon::Prepare.encode()), (1, 36));
     }
 
     #[test]
@@ -515,13 +574,22 @@ mod tests {
     }
 
     #[test]
-    fn hello_is_the_first_word() {
+    fn hello_is_the_first_word_but_for_one_on_standby() {
         let (a, b) = socket::pair().unwrap();
-        let hello = ToDaemon::Hello { starts: 2, keeper_pid: 10, rolled_back: true, piles: true };
-        tell_daemon(a.as_fd(), &hello).unwrap();
-        let heard = wait_hello(b.as_fd()).unwrap();
-        assert_eq!(heard, Hello { starts: 2, keeper_pid: 10, rolled_back: true, piles: true });
+        let (mut read, write) = io::pipe().unwrap();
+        tell_daemon_fd(a.as_fd(), &ToDaemon::Prepare, write.as_fd()).unwrap();
+        let Ok(First::Prepare(Some(records))) = wait_first(b.as_fd()) else { panic!("no standby") };
+        drop((records, write));
+        assert_eq!(io::Read::read(&mut read, &mut [0]).unwrap(), 0);
+        tell_daemon(a.as_fd(), &ToDaemon::Prepare).unwrap();
+        assert!(matches!(wait_first(b.as_fd()), Ok(First::Prepare(None))));
+        let hello = Hello { starts: 2, keeper_pid: 10, rolled_back: true, piles: false, standby: true };
+        let Hello { starts, keeper_pid, rolled_back, piles, standby } = hello;
+        tell_daemon(a.as_fd(), &ToDaemon::Hello { starts, keeper_pid, rolled_back, piles, standby }).unwrap();
+        assert!(matches!(wait_first(b.as_fd()), Ok(First::Hello(heard)) if heard == hello));
         tell_daemon(a.as_fd(), &ToDaemon::Nudge).unwrap();
-        assert!(wait_hello(b.as_fd()).is_err());
+        assert!(wait_first(b.as_fd()).is_err());
+        drop(a);
+        assert_eq!(wait_first(b.as_fd()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

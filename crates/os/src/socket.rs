@@ -182,6 +182,15 @@ pub fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     check(unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RD) }).map(|_| ())
 }
 
+/// Nothing goes either way from now on, whoever else has this end.
+///
+/// # Errors
+/// The kernel's.
+pub fn shutdown(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RDWR) }).map(|_| ())
+}
+
 /// How many connections may wait on a listening socket; `None` is the system's maximum.
 ///
 /// # Errors

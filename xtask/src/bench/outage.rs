@@ -83,6 +83,8 @@ pub(super) fn measure(rig: &Rig, plan: &Plan) -> Result<Vec<Row>, String> {
         std::thread::sleep(Duration::from_millis(1200));
         kills.push(now());
         daemon.kill();
+        // To look is work of its own, for which the daemon would have to share the cores.
+        std::thread::sleep(Duration::from_millis(200));
         world.until("all run on", all_run);
     }
     let killed = poll.end()?;

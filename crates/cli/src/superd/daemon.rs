@@ -2,6 +2,7 @@
 
 use super::ancestor;
 use super::args::Args;
+use super::check::boot_id;
 use super::guard::Guard;
 use super::launch;
 use super::listen::{self, Doors, Shelf};
@@ -24,12 +25,12 @@ use supers_config::{Choice, Loaded, Personality, Severity};
 use supers_core::time::Wall;
 use supers_engine::contain::Contain;
 use supers_engine::environ::Daemon as ChildEnv;
-use supers_engine::family::{Family, Inheritance};
-use supers_engine::held::Holder;
+use supers_engine::family::Family;
+use supers_engine::held::{Holder, Inheritance};
 use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, LogsConfig};
 use supers_engine::webhook::{self, Sender, Webhooks};
-use supers_engine::{Ended, Engine, Found, Hup, Identity, Notices, Setup, Store, Wishes, clock};
+use supers_engine::{Ended, Engine, Found, Hup, Identity, Notices, Rehearsal, Setup, Store, Wishes, clock};
 use supers_keeper::handover::Legacy;
 use supers_os::keeper_proto::Key;
 use supers_os::{Resource, memory, process, users};
@@ -43,51 +44,27 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// How long doors stay closed at most while it is told what ended meanwhile.
 const DOORS_WAIT: Duration = Duration::from_millis(250);
 
-/// `superd -t`: all findings, and whether it would start.
-pub(super) fn test(world: &World, places: &Places) -> i32 {
-    let loaded = world.load(&places.choice, &log_dir(places, false));
-    let mut text = String::new();
-    for finding in &loaded.config.findings {
-        text.push_str(&format!("{finding}\n"));
-    }
-    let bad = loaded.fatal || loaded.config.has_errors();
-    let verdict = if bad { "configuration is broken" } else { "configuration is good" };
-    text.push_str(&format!("{verdict}: {} ({} units)\n", places.why, loaded.config.programs.len()));
-    let _ = io::stdout().write_all(text.as_bytes());
-    if bad { EXIT_USAGE } else { 0 }
-}
-
-/// `superd --check-state FOLDER`: whether this program can go on with the state in that runtime folder. Asked by
-/// the daemon before an upgrade.
-pub(super) fn check_state(runtime: &Path) -> i32 {
-    match Store::check(runtime, &boot_id()) {
-        Ok(()) => {
-            let _ =
-                writeln!(io::stdout(), "{}{}", supers_engine::upgrade::CAN_GO_ON, env!("CARGO_PKG_VERSION"));
-            0
-        }
-        Err(why) => {
-            complain(&why);
-            1
-        }
-    }
-}
-
 /// The daemon below a keeper.
 pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
     let _ = process::set_comm("superd");
-    let mut family = match Family::under_keeper() {
+    let world = World::here(personality).with_flags(&args.flags);
+    let places = world.places(args.config.as_deref(), args.root.as_deref());
+    let mut rehearsal = Rehearsal::default();
+    let rehearse = |records| {
+        memory::keep_little();
+        rehearsal = places.as_ref().map(|p| Rehearsal::of(&p.runtime, records)).unwrap_or_default();
+    };
+    let mut family = match Family::under_keeper(rehearse) {
         Ok(family) => family,
         Err(e) => {
             complain(&format!("cannot speak to the keeper: {}", supers_os::error_text(&e)));
             return 1;
         }
     };
-    let world = World::here(personality).with_flags(&args.flags);
-    let code = match world.places(args.config.as_deref(), args.root.as_deref()) {
+    let code = match places {
         Ok(places) => {
             let farewell = family.farewell();
-            match run(args, world, places, family) {
+            match run(args, world, places, family, rehearsal) {
                 Last::Code(code) => {
                     farewell.say(code);
                     return code;
@@ -130,7 +107,7 @@ fn is_entrusted(records: Option<&OwnedFd>, left: &Inheritance) -> bool {
 /// lock is closed by that and taken again.
 pub(super) fn alone(args: &Args, world: World, places: Places, _lock: OwnedFd) -> i32 {
     let last = match Family::alone() {
-        Ok(family) => run(args, world, places, family),
+        Ok(family) => run(args, world, places, family, Rehearsal::default()),
         Err(e) => {
             complain(&format!("cannot set up signals: {}", supers_os::error_text(&e)));
             Last::Code(1)
@@ -181,12 +158,17 @@ fn legacy(places: &Places, held: Vec<(u64, OwnedFd)>, starts: u32) -> io::Result
     })
 }
 
-fn run(args: &Args, world: World, places: Places, mut family: Family) -> Last {
+fn run(args: &Args, world: World, places: Places, mut family: Family, mut rehearsal: Rehearsal) -> Last {
     let starts = family.starts();
     memory::keep_little();
     have_room();
     supers_os::spawn::reserve_places();
-    let mut inheritance = match family.inherit() {
+    let asked = family.ask_for_all();
+    if starts > 1 && rehearsal.is_empty() {
+        // While the keeper answers.
+        rehearsal = Rehearsal::of(&places.runtime, None);
+    }
+    let mut inheritance = match asked.and_then(|()| family.inherit()) {
         Ok(inheritance) => inheritance,
         Err(e) => {
             complain(&format!("the keeper does not hand over: {}", supers_os::error_text(&e)));
@@ -197,7 +179,8 @@ fn run(args: &Args, world: World, places: Places, mut family: Family) -> Last {
     let records = inheritance.held.take(Key::RECORDS);
     let entrusted = is_entrusted(records.as_ref(), &inheritance);
     let failed = |code| if entrusted { Last::Failed(code) } else { Last::Code(code) };
-    match prepare_and_run(args, world, &places, family, (inheritance, records)) {
+    let left = Left { inheritance, records, rehearsal };
+    match prepare_and_run(args, world, &places, family, left) {
         Ok(Ended::ForGood) => Last::Code(0),
         Ok(Ended::Again) => Last::Again,
         Ok(Ended::Upgrade(_)) => Last::Replaced,
@@ -256,10 +239,11 @@ impl Stop {
     }
 }
 
-/// The boot of this machine; tests simulate another one.
-fn boot_id() -> String {
-    let given = if cfg!(debug_assertions) { std::env::var("SUPERS_BOOT_ID").ok() } else { None };
-    given.or_else(|| process::boot_id().ok()).unwrap_or_default()
+/// What the daemon before left, as far as it is known yet.
+struct Left {
+    inheritance: Inheritance,
+    records: Option<OwnedFd>,
+    rehearsal: Rehearsal,
 }
 
 fn prepare_and_run(
@@ -267,11 +251,12 @@ fn prepare_and_run(
     world: World,
     places: &Places,
     family: Family,
-    (mut inheritance, records): (Inheritance, Option<OwnedFd>),
+    Left { mut inheritance, records, rehearsal }: Left,
 ) -> Result<Ended, Stop> {
     let log_dir = log_dir(places, true);
     let keeper = if family.starts() > 0 { family.pid() } else { 0 };
-    let (store, found) = Store::open(&places.runtime, records, family.holder(), keeper, &boot_id());
+    let (store, found) =
+        Store::open(&places.runtime, records, family.holder(), keeper, &boot_id(), rehearsal);
     let (mut estate, damage) = match found {
         Found::Estate(estate) => (Some(estate), None),
         Found::Nothing => (None, None),
@@ -490,8 +475,8 @@ fn serve(
             if let Ended::Upgrade(binary) = &ended
                 && holder.upgrade(binary.as_fd()).is_ok()
             {
-                // The next daemon is on its way. Nothing is cleared away: to close the watch of the runtime folder
-                // alone takes the kernel 15 ms.
+                // The next daemon is there. Nothing is cleared away: to close the watch of the runtime folder alone
+                // takes the kernel 15 ms.
                 process::end_now(0);
             }
             ended
@@ -573,7 +558,7 @@ fn ready_line(pid: i32, loaded: &Loaded, places: &Places) -> String {
 }
 
 /// The first log folder that can be written; made when `make` is set.
-fn log_dir(places: &Places, make: bool) -> PathBuf {
+pub(super) fn log_dir(places: &Places, make: bool) -> PathBuf {
     let usable = |dir: &&PathBuf| {
         if make {
             fs::create_dir_all(dir).is_ok() && process::is_writable(dir)

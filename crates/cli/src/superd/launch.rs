@@ -1,7 +1,7 @@
 //! The launcher and the keeper's entry.
 
 use super::args::Args;
-use super::{EXIT_USAGE, LAUNCH_ENV, complain, daemon};
+use super::{EXIT_USAGE, LAUNCH_ENV, check, complain, daemon};
 use crate::elsewhere;
 use crate::supers;
 use crate::supervisord::words;
@@ -42,7 +42,7 @@ pub(super) fn launch(args: &Args, personality: Personality, argv: &[OsString]) -
         }
     };
     if args.test {
-        return daemon::test(&world, &places);
+        return check::test(&world, &places);
     }
     let lock = match take_lock(args, &places, None) {
         Ok(lock) => lock,

@@ -8,6 +8,7 @@
 
 mod ancestor;
 mod args;
+mod check;
 mod daemon;
 mod guard;
 mod launch;
@@ -73,7 +74,7 @@ pub fn main(argv: Vec<OsString>) -> i32 {
     if let [_, flag, runtime] = argv.as_slice()
         && flag == "--check-state"
     {
-        return daemon::check_state(Path::new(runtime));
+        return check::check_state(Path::new(runtime));
     }
     // A name given in front of everything else counts like a link of that name.
     let (name, words) = match leading_name(&argv) {

@@ -104,6 +104,11 @@ impl Fleet {
         SavedFleet { last_run: self.next_run, stopping: self.stopping, sequences }
     }
 
+    /// So many units are about to be put back.
+    pub fn make_room(&mut self, units: usize) {
+        self.slots.reserve(units);
+    }
+
     /// Puts a unit back as it was, at its place among the others. A name that exists already is refused.
     /// [`Fleet::restored`] is called when all are back.
     pub fn restore_slot(

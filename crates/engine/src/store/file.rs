@@ -5,48 +5,20 @@
 //! folder that is full, gone or not ours to write to is replaced by memory without a name, which lives as
 //! long as the keeper holds it.
 
-use super::values::Values;
+use super::reading::{FRAME, HEAD, MAGIC, REMOVED, Reading, Span, generation_of, sum};
+use super::values::{Place, Values};
 use rustix::fs::MemfdFlags;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::ops::Range;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The version of the format: of this file and of all values in it.
-pub(super) const FORMAT: u8 = 1;
-/// First bytes of the file; the last of them is the version of the format.
-const MAGIC: &[u8; 8] = &[b'S', b'U', b'P', b'R', b'E', b'C', 0, FORMAT];
-/// Bytes before the first record: the magic, and how often the file was written anew.
-const HEAD: u64 = 16;
-/// Bytes before each record: lengths of key and value, checksum.
-const FRAME: usize = 16;
-/// A longer record is damage.
-const MAX_VALUE: usize = 256 << 20;
-/// A length that means "removed".
-const REMOVED: u32 = u32::MAX;
 /// A file of this size is small enough, whatever is outdated in it.
 const SMALL: u64 = 256 << 10;
 /// So many times more than what is needed is too much.
 const WASTE: u64 = 4;
-
-/// Where a value lies.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    at: u64,
-    len: u32,
-    /// Bytes of the whole record.
-    whole: u32,
-}
-
-impl Span {
-    fn place(self) -> Range<usize> {
-        let at = usize::try_from(self.at).unwrap_or(usize::MAX);
-        at..at.saturating_add(self.len as usize)
-    }
-}
 
 /// An open file of records.
 pub(super) struct Records {
@@ -71,6 +43,21 @@ struct Change {
     /// `None`: removed.
     value: Option<(usize, u32)>,
     whole: u32,
+}
+
+/// What was read when it was opened.
+pub(super) struct Contents {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+    /// Keys of values that were read since the reading began; `None` when that was of another file.
+    pub changed: Option<Vec<Box<str>>>,
+}
+
+impl Contents {
+    /// All values.
+    pub(super) fn values(&self) -> Values<'_> {
+        Values::new(&self.bytes, self.places.clone())
+    }
 }
 
 /// What writing led to.
@@ -119,11 +106,15 @@ impl Records {
     }
 
     /// Opens what an earlier daemon left: the file of that name, or the descriptor that the keeper held,
-    /// whichever is newer. `None` when there is neither.
+    /// whichever is newer. `None` when there is neither. `begun` is what was read of it before.
     ///
     /// # Errors
     /// What is there cannot be read, or is no file of records.
-    pub(super) fn open(folder: &Path, held: Option<OwnedFd>) -> io::Result<Option<(Records, Values)>> {
+    pub(super) fn open(
+        folder: &Path,
+        held: Option<OwnedFd>,
+        begun: Option<Reading>,
+    ) -> io::Result<Option<(Records, Contents)>> {
         let named = match open_named(folder) {
             Ok(file) => Some(file),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
@@ -137,32 +128,32 @@ impl Records {
             (None, Some(file)) => (file, false),
             (Some(named), Some(held)) => choose(named, held),
         };
-        let generation = generation_of(&file)?;
-        let mut records = Records {
-            file,
-            folder: has_name.then(|| folder.to_owned()),
-            end: HEAD,
-            live: 0,
-            generation,
-            index: BTreeMap::new(),
-            pending: Vec::new(),
-            changes: Vec::new(),
-        };
-        let values = records.read_all()?;
+        let (Reading { generation, bytes, index, end, .. }, changed) = Reading::go_on(begun, &file)?;
+        if end < bytes.len() as u64 {
+            // Torn by the end of its writer.
+            file.set_len(end)?;
+        }
+        let live = index.values().map(|span| u64::from(span.whole)).sum();
+        let folder_of_it = has_name.then(|| folder.to_owned());
+        let (pending, changes) = (Vec::new(), Vec::new());
+        let mut records =
+            Records { file, folder: folder_of_it, end, live, generation, index, pending, changes };
+        // Where they lie in what was read: the file may be another one in a moment.
+        let places = Values::places(&records.index);
         // The folder, or the file in it, was deleted meanwhile.
         let _ = records.get_a_name(folder);
-        Ok(Some((records, values)))
+        Ok(Some((records, Contents { bytes, places, changed })))
     }
 
     /// Only looks: nothing is cut off.
-    pub(super) fn look(folder: &Path) -> io::Result<Option<Values>> {
+    pub(super) fn look(folder: &Path) -> io::Result<Option<Reading>> {
+        Records::named(folder)?.map(|file| Ok(Reading::go_on(None, &file)?.0)).transpose()
+    }
+
+    /// The file of that name, to be looked at.
+    pub(super) fn named(folder: &Path) -> io::Result<Option<File>> {
         match File::open(path(folder)) {
-            Ok(file) => {
-                generation_of(&file)?;
-                let bytes = whole(&file)?;
-                let index = index_of(scan(&bytes).0);
-                Ok(Some(Values::new(bytes, index.iter().map(|(key, span)| (&**key, span.place())))))
-            }
+            Ok(file) => Ok(Some(file)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
@@ -175,20 +166,6 @@ impl Records {
         }
         self.rewrite(Records::fresh(folder, self.generation + 1)?)?;
         fs::rename(new_path(folder), path(folder))
-    }
-
-    /// Reads all that is whole, and goes on behind it.
-    fn read_all(&mut self) -> io::Result<Values> {
-        let bytes = whole(&self.file)?;
-        let (found, end) = scan(&bytes);
-        self.live = found.values().map(|span| u64::from(span.whole)).sum();
-        self.index = index_of(found);
-        self.end = end;
-        if self.end < bytes.len() as u64 {
-            // Torn by the end of its writer.
-            self.file.set_len(self.end)?;
-        }
-        Ok(Values::new(bytes, self.index.iter().map(|(key, span)| (&**key, span.place()))))
     }
 
     /// The open file, for the keeper.
@@ -315,41 +292,6 @@ impl Records {
     }
 }
 
-/// The bytes of the file, from its beginning.
-fn whole(mut file: &File) -> io::Result<Vec<u8>> {
-    let size = file.metadata()?.len();
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(MAX_VALUE));
-    io::Seek::rewind(&mut file)?;
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Where the values lie that count, and where the last whole batch ends.
-fn scan(bytes: &[u8]) -> (HashMap<&str, Span>, u64) {
-    let (mut found, mut batch, mut at) = (HashMap::new(), Vec::new(), HEAD as usize);
-    let mut end = at;
-    while let Some((key, value, whole)) = bytes.get(at..).and_then(parse) {
-        let place = (at + FRAME + key.len()) as u64;
-        at += whole as usize;
-        if !key.is_empty() {
-            batch.push((key, value.map(|v| Span { at: place, len: v.len() as u32, whole })));
-            continue;
-        }
-        for (key, span) in batch.drain(..) {
-            match span {
-                Some(span) => drop(found.insert(key, span)),
-                None => drop(found.remove(key)),
-            }
-        }
-        end = at;
-    }
-    (found, end as u64)
-}
-
-fn index_of(found: HashMap<&str, Span>) -> BTreeMap<Box<str>, Span> {
-    found.into_iter().map(|(key, span)| (key.into(), span)).collect()
-}
-
 /// The newer of the two. When they are the same file, the one with a name.
 fn choose(named: File, held: File) -> (File, bool) {
     let id = |f: &File| f.metadata().map(|m| (m.dev(), m.ino())).ok();
@@ -375,65 +317,11 @@ fn open_named(folder: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn generation_of(file: &File) -> io::Result<u64> {
-    let mut head = [0u8; HEAD as usize];
-    file.read_exact_at(&mut head, 0).map_err(|_| io::Error::other("it is no file of records"))?;
-    let (magic, rest) = head.split_at(8);
-    if magic.get(..7) != MAGIC.get(..7) {
-        return Err(io::Error::other("it is no file of records"));
-    }
-    if magic != MAGIC {
-        return Err(io::Error::other("it was written by another version in another format"));
-    }
-    let mut number = [0u8; 8];
-    number.copy_from_slice(rest);
-    Ok(u64::from_le_bytes(number))
-}
-
-/// The record at the beginning of `bytes`: key, value (`None`: removed), length of all. `None` when it is torn or
-/// damaged.
-fn parse(bytes: &[u8]) -> Option<(&str, Option<&[u8]>, u32)> {
-    let number = |at: usize| {
-        let b: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-        Some(u32::from_le_bytes(b))
-    };
-    let (key_len, len) = (number(0)? as usize, number(4)?);
-    let check = u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?);
-    let value_len = if len == REMOVED { 0 } else { len as usize };
-    if key_len > 4096 || value_len > MAX_VALUE {
-        return None;
-    }
-    let key = bytes.get(FRAME..FRAME + key_len)?;
-    let value = bytes.get(FRAME + key_len..FRAME + key_len + value_len)?;
-    if sum(key, value, len) != check {
-        return None;
-    }
-    let key = std::str::from_utf8(key).ok()?;
-    Some((key, (len != REMOVED).then_some(value), (FRAME + key_len + value_len) as u32))
-}
-
 /// A record without a key: what stands before it belongs together.
 fn mark() -> [u8; FRAME] {
     let mut mark = [0u8; FRAME];
     mark[8..].copy_from_slice(&sum(&[], &[], 0).to_le_bytes());
     mark
-}
-
-/// The checksum: against torn writes, not against enemies. Eight bytes at a time, since values can be long.
-fn sum(key: &[u8], value: &[u8], len: u32) -> u64 {
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let mut h = 0xcbf2_9ce4_8422_2325 ^ u64::from(len);
-    for part in [key, value] {
-        let (words, rest) = part.as_chunks::<8>();
-        for word in words {
-            h = (h ^ u64::from_le_bytes(*word)).wrapping_mul(PRIME).rotate_left(23);
-        }
-        for byte in rest {
-            h = (h ^ u64::from(*byte)).wrapping_mul(PRIME);
-        }
-        h = (h ^ part.len() as u64).wrapping_mul(PRIME).rotate_left(31);
-    }
-    h
 }
 
 #[cfg(test)]
@@ -443,13 +331,13 @@ mod tests {
 
     type Map = BTreeMap<String, Vec<u8>>;
 
-    fn map(values: &Values) -> Map {
+    fn map(values: &Values<'_>) -> Map {
         values.iter().map(|(key, value)| (key.to_owned(), value.to_vec())).collect()
     }
 
     fn reopen(dir: &Path) -> Map {
-        let looked = map(&Records::look(dir).unwrap().unwrap());
-        let read = map(&Records::open(dir, None).unwrap().unwrap().1);
+        let looked = map(&Records::look(dir).unwrap().unwrap().values());
+        let read = map(&Records::open(dir, None, None).unwrap().unwrap().1.values());
         assert_eq!(looked, read);
         read
     }
@@ -499,8 +387,8 @@ mod tests {
         assert_eq!(r.write().unwrap(), Wrote::Moved);
         assert!(r.is_nameless());
         let held = r.fd().try_clone_to_owned().unwrap();
-        let (_, values) = Records::open(dir.path(), Some(held)).unwrap().unwrap();
-        assert_eq!(map(&values).len(), 2, "the keeper's is newer");
+        let (_, values) = Records::open(dir.path(), Some(held), None).unwrap().unwrap();
+        assert_eq!(map(&values.values()).len(), 2, "the keeper's is newer");
     }
 
     #[test]
@@ -513,9 +401,9 @@ mod tests {
         r.put("a", b"1");
         r.write().unwrap();
         let held = r.fd().try_clone_to_owned().unwrap();
-        let (_, values) = Records::open(&sub, Some(held)).unwrap().unwrap();
-        assert_eq!(values.get("a"), Some(&b"1"[..]));
-        assert!(Records::open(&sub, None).unwrap().is_none());
+        let (_, values) = Records::open(&sub, Some(held), None).unwrap().unwrap();
+        assert_eq!(values.values().get("a"), Some(&b"1"[..]));
+        assert!(Records::open(&sub, None, None).unwrap().is_none());
     }
 
     #[test]
@@ -527,7 +415,7 @@ mod tests {
             (b"SUPREC\0\x02aaaaaaaaaaa", "another version"),
         ] {
             fs::write(path(dir.path()), bytes).unwrap();
-            let Err(e) = Records::open(dir.path(), None) else { panic!("{bytes:?}") };
+            let Err(e) = Records::open(dir.path(), None, None) else { panic!("{bytes:?}") };
             assert!(e.to_string().contains(why), "{e}");
         }
     }
@@ -557,9 +445,9 @@ mod tests {
             let at = HEAD as usize + at.index(bytes.len() - HEAD as usize + 1);
             if flip && at < bytes.len() { bytes[at] ^= 0x40 } else { bytes.truncate(at) }
             fs::write(path(dir.path()), &bytes).unwrap();
-            let (mut again, values) = Records::open(dir.path(), None).unwrap().unwrap();
+            let (mut again, values) = Records::open(dir.path(), None, None).unwrap().unwrap();
             let whole = states.iter().rev().find(|(end, _)| *end <= at as u64).unwrap_or(&states[0]);
-            prop_assert_eq!(&map(&values), &whole.1);
+            prop_assert_eq!(&map(&values.values()), &whole.1);
             again.put("more", b"x");
             again.write().unwrap();
             prop_assert_eq!(&reopen(dir.path())["more"], b"x");

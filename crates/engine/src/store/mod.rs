@@ -6,9 +6,13 @@
 //! turn's decisions, none of which was acted upon in a way that cannot be seen again.
 
 mod file;
+mod reading;
+mod rehearsal;
 mod saved;
 mod values;
 
+pub use rehearsal::Rehearsal;
+use rehearsal::{Known, known_now};
 pub(crate) use saved::{Leaving, SavedDaemon, SavedRun, SavedUnit};
 
 use crate::bus::Change;
@@ -17,7 +21,7 @@ use crate::failpoint::hit;
 use crate::groups::Parsed;
 use crate::held::Holder;
 use file::{Records, Wrote};
-use saved::{decode, decode_config, encode, encode_config};
+use saved::{decode, encode, encode_config};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -89,13 +93,14 @@ pub enum Found {
 
 impl Store {
     /// Opens the records of this runtime folder. `held` is what the keeper holds of them, `keeper` its process
-    /// id, `boot` names the machine's boot. Never fails: without a file the daemon works, and says so.
+    /// id, `boot` names the machine's boot; `rehearsal` is what was understood before. Never fails: without a file the daemon works, and says so.
     pub fn open(
         folder: &Path,
         held: Option<OwnedFd>,
         holder: Holder,
         keeper: i32,
         boot: &str,
+        rehearsal: Rehearsal,
     ) -> (Store, Found) {
         let mut store = Store {
             records: None,
@@ -111,17 +116,20 @@ impl Store {
             trouble: None,
             troubled: false,
         };
-        let found = match Records::open(folder, held) {
+        let (begun, known) = rehearsal.into_parts();
+        let found = match Records::open(folder, held, begun) {
             Ok(None) => Found::Nothing,
-            Ok(Some((records, values))) => match understand(&values, boot, keeper) {
-                Ok(Some(estate)) => {
-                    store.records = Some(records);
-                    store.lineage.clone_from(&estate.daemon.lineage);
-                    Found::Estate(Box::new(estate))
+            Ok(Some((records, read))) => {
+                match understand(&read.values(), boot, keeper, (known, read.changed.as_deref())) {
+                    Ok(Some(estate)) => {
+                        store.records = Some(records);
+                        store.lineage.clone_from(&estate.daemon.lineage);
+                        Found::Estate(Box::new(estate))
+                    }
+                    Ok(None) => Found::Nothing,
+                    Err(why) => Found::Damage(why),
                 }
-                Ok(None) => Found::Nothing,
-                Err(why) => Found::Damage(why),
-            },
+            }
             Err(e) => Found::Damage(supers_os::error_text(&e)),
         };
         if store.records.is_none() {
@@ -146,7 +154,7 @@ impl Store {
     /// What cannot be read.
     pub fn check(folder: &Path, boot: &str) -> Result<(), String> {
         match Records::look(folder).map_err(|e| supers_os::error_text(&e))? {
-            Some(values) => understand(&values, boot, 0).map(drop),
+            Some(reading) => understand(&reading.values(), boot, 0, (None, None)).map(drop),
             None => Ok(()),
         }
     }
@@ -251,7 +259,12 @@ impl Store {
 }
 
 /// Makes sense of what was read. `None` when it is of another boot, or all was over.
-fn understand(values: &Values, boot: &str, keeper: i32) -> Result<Option<Estate>, String> {
+fn understand(
+    values: &Values<'_>,
+    boot: &str,
+    keeper: i32,
+    (before, changed): (Option<Known>, Option<&[Box<str>]>),
+) -> Result<Option<Estate>, String> {
     let Some(daemon) = values.get(DAEMON) else {
         return if values.is_empty() { Ok(None) } else { Err("the daemon's own record is missing".into()) };
     };
@@ -259,19 +272,10 @@ fn understand(values: &Values, boot: &str, keeper: i32) -> Result<Option<Estate>
     if daemon.boot != boot {
         return Ok(None);
     }
-    let config = values.get(CONFIG).ok_or("the record of the configuration is missing")?;
-    let loaded = decode_config(config)?;
-    let groups = values.get(GROUPS).map_or_else(|| Ok(BTreeMap::new()), decode)?;
+    let Known { loaded, groups, units } = known_now(values, before, changed)?;
     let connections = values.get(CONNECTIONS).and_then(|text| String::from_utf8(text.to_vec()).ok());
-    let (mut units, mut bus): (Vec<(String, SavedUnit<'static>)>, _) = (Vec::new(), Vec::new());
-    for (key, bytes) in values.iter() {
-        if let Some(name) = key.strip_prefix(UNIT) {
-            units.push((name.to_owned(), decode::<SavedUnit<'static>>(bytes)?));
-        } else if key.starts_with(BUS) {
-            bus.push((key.to_owned(), bytes.to_vec()));
-        }
-    }
-    units.sort_by_key(|(_, unit)| unit.place);
+    let bus = values.iter().filter(|(key, _)| key.starts_with(BUS));
+    let bus = bus.map(|(key, bytes)| (key.to_owned(), bytes.to_vec())).collect();
     // Its keeper is gone too: that shutdown has come to its end, and somebody starts anew.
     let over = daemon.fleet.is_over() && units.iter().all(|(_, unit)| unit.runs.is_empty());
     if over && (keeper == 0 || daemon.keeper != keeper) {

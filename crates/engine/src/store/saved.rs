@@ -1,5 +1,5 @@
 //! What the records say, as values. Their form on disk is positional: whoever adds, removes or reorders a field of
-//! anything that is written raises [`super::file::FORMAT`] (a test here notices), and keeps a reader for the format
+//! anything that is written raises [`super::reading::FORMAT`] (a test here notices), and keeps a reader for the format
 //! before, so that an upgrade finds its way.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -355,7 +355,7 @@ mod tests {
             encode(&daemon).len(),
             cause.len(),
         ];
-        assert_eq!((super::super::file::FORMAT, sizes), (1, SIZES));
+        assert_eq!((super::super::reading::FORMAT, sizes), (1, SIZES));
     }
 
     const SIZES: [usize; 4] = [128, 173, 10, 3];

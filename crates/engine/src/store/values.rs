@@ -1,22 +1,33 @@
 //! What a file of records says: values by key, without copies of either.
 
+use super::reading::Span;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// Where a key and its value lie.
+pub(super) type Place = (Range<usize>, Range<usize>);
+
 /// All values of a file.
-#[derive(Debug, Default)]
-pub(super) struct Values {
-    bytes: Vec<u8>,
-    /// Where keys and values lie, by ascending key.
-    places: Vec<(Range<usize>, Range<usize>)>,
+#[derive(Debug)]
+pub(super) struct Values<'a> {
+    bytes: &'a [u8],
+    /// By ascending key.
+    places: Vec<Place>,
 }
 
-impl Values {
-    /// These bytes, in which the keys were `found` with the places of their values, by ascending key.
-    pub(super) fn new<'a>(bytes: Vec<u8>, found: impl Iterator<Item = (&'a str, Range<usize>)>) -> Values {
-        let place =
-            |(key, value): (&str, Range<usize>)| (value.start.saturating_sub(key.len())..value.start, value);
-        let places = found.map(place).collect();
+impl Values<'_> {
+    /// The values in these bytes.
+    pub(super) fn new(bytes: &[u8], places: Vec<Place>) -> Values<'_> {
         Values { bytes, places }
+    }
+
+    /// Where they lie.
+    pub(super) fn places(index: &BTreeMap<Box<str>, Span>) -> Vec<Place> {
+        let place = |(key, span): (&Box<str>, &Span)| {
+            let value = span.place();
+            (value.start.saturating_sub(key.len())..value.start, value)
+        };
+        index.iter().map(place).collect()
     }
 
     fn key(&self, place: &Range<usize>) -> &[u8] {

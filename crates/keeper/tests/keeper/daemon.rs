@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
-use supers_os::keeper_proto::{self, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::{self, First, ToDaemon, ToKeeper};
 use supers_os::poll::{Epoll, Event, Interest, wait_readable, wait_writable};
 use supers_os::spawn::{Child, Method, Plan, Report, spawn};
 use supers_os::{Exit, Pid, Signal, process, reap};
@@ -24,8 +24,15 @@ pub(crate) struct Daemon {
 /// Runs one life of a scenario.
 pub(crate) fn role(scenario: fn(&mut Daemon)) -> i32 {
     let socket = keeper_proto::inherited_socket().unwrap();
-    let hello = keeper_proto::wait_hello(socket.as_fd()).unwrap();
-    let keeper_proto::Hello { starts, keeper_pid: keeper, rolled_back, .. } = hello;
+    let mut first = keeper_proto::wait_first(socket.as_fd()).unwrap();
+    if let First::Prepare(records) = first {
+        crate::standby::prepare(&socket, records);
+        let Ok(next) = keeper_proto::wait_first(socket.as_fd()) else { return 0 };
+        first = next;
+    }
+    let First::Hello(keeper_proto::Hello { starts, keeper_pid: keeper, rolled_back, .. }) = first else {
+        panic!("no hello");
+    };
     let mut daemon = Daemon { socket, starts, keeper, rolled_back, code: 0 };
     // A failure must not look like a crash to be restarted.
     let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -231,12 +231,12 @@ pub(crate) fn early(daemon: &mut Daemon) {
     }
     let (living, held) = daemon.inherit();
     assert_eq!((living.len(), held.len()), (1, 2));
-    assert!(wait_readable(held[1].1.as_fd(), PATIENCE).unwrap(), "it ended");
+    assert!(wait_readable(held[0].1.as_fd(), PATIENCE).unwrap(), "it ended");
     // Until the runner has read that the keeper reaped it.
     let mut word = String::new();
     println!("second life");
     io::stdin().read_line(&mut word).unwrap();
-    assert!(reap::pidfd_signal(&held[1].1, Signal::TERM).is_err(), "it is reaped");
+    assert!(reap::pidfd_signal(&held[0].1, Signal::TERM).is_err(), "it is reaped");
     daemon.code = 4;
 }
 

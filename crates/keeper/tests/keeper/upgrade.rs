@@ -9,18 +9,18 @@ use supers_os::keeper_proto::{Key, ToDaemon, ToKeeper};
 use supers_os::{Exit, process};
 
 /// A program in memory.
-fn program(bytes: &[u8]) -> File {
+pub(crate) fn program(bytes: &[u8]) -> File {
     let mut file = supers_os::exec::memory_file(c"new").unwrap();
     file.write_all(bytes).unwrap();
     file
 }
 
-fn own_program() -> File {
+pub(crate) fn own_program() -> File {
     program(&fs::read("/proc/self/exe").unwrap())
 }
 
 /// Whether a process runs such a program.
-fn is_new(pid: i32) -> bool {
+pub(crate) fn is_new(pid: i32) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).unwrap().to_string_lossy().starts_with("/memfd:new")
 }
 
@@ -43,7 +43,7 @@ impl Daemon {
     }
 
     /// The process of the first life is there and lives, and its end will be told.
-    fn check_process(&self) {
+    pub(crate) fn check_process(&self) {
         let [(pid, 1)] = self.list()[..] else { panic!("another list") };
         let held: Vec<u64> = self.fetch().into_iter().map(|held| held.0).collect();
         assert_eq!(held, [Key::run(1).0]);

@@ -4,7 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub u64);
 
-/// Kinds of things that are held.
+/// Kinds of things that are held. They are told in the order of their numbers: what a daemon needs before it can answer
+/// comes before the thousands that it needs later. (2 and 3 were [`Kind::Fifo`] and [`Kind::Run`] once.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A listening socket.
@@ -35,12 +36,12 @@ impl Key {
 
     /// A FIFO, by its file name.
     pub fn fifo(name: &[u8]) -> Key {
-        Key::of(2, fold(name))
+        Key::of(7, fold(name))
     }
 
     /// What belongs to a run.
     pub fn run(run: u64) -> Key {
-        Key::of(3, run)
+        Key::of(8, run)
     }
 
     /// The n-th accepted connection that is handed on.
@@ -52,13 +53,18 @@ impl Key {
     pub fn kind(self) -> Option<Kind> {
         Some(match self.0 >> 56 {
             1 => Kind::Socket,
-            2 => Kind::Fifo,
-            3 => Kind::Run,
             4 => Kind::Records,
             5 => Kind::Binary,
             6 => Kind::Connection,
+            7 => Kind::Fifo,
+            8 => Kind::Run,
             _ => return None,
         })
+    }
+
+    /// It is one of thousands, and nothing that a daemon needs before it can answer.
+    pub fn is_of_a_unit(self) -> bool {
+        matches!(self.kind(), Some(Kind::Fifo | Kind::Run))
     }
 
     /// Which one of its kind: the run's number, a text's hash.
@@ -85,14 +91,14 @@ mod tests {
 
     #[test]
     fn keys_are_pinned() {
-        assert_eq!(Key::fifo(b"").0, 0x02f2_9ce4_8422_23ee, "the basis, folded");
-        assert_eq!(Key::fifo(b"a").0, 0x0263_dc4c_8601_ec23);
+        assert_eq!(Key::fifo(b"").0, 0x07f2_9ce4_8422_23ee, "the basis, folded");
+        assert_eq!(Key::fifo(b"a").0, 0x0763_dc4c_8601_ec23);
         assert_eq!(Key::socket(b"a").rest(), Key::fifo(b"a").rest());
-        assert_eq!(Key::run(u64::MAX).0, 0x03ff_ffff_ffff_ffff);
+        assert_eq!(Key::run(u64::MAX).0, 0x08ff_ffff_ffff_ffff);
         let kinds = [Kind::Socket, Kind::Fifo, Kind::Run, Kind::Records, Kind::Binary, Kind::Connection];
         let keys =
             [Key::socket(b"x"), Key::fifo(b"x"), Key::run(1), Key::RECORDS, Key::BINARY, Key::connection(7)];
         assert_eq!(keys.map(Key::kind), kinds.map(Some));
-        assert_eq!(Key(7 << 56).kind().or(Key(0).kind()), None);
+        assert_eq!(Key(9 << 56).kind().or(Key(3 << 56).kind()).or(Key(0).kind()), None);
     }
 }

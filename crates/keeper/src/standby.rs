@@ -1,0 +1,126 @@
+//! The next program, started while the present daemon still answers.
+//!
+//! Before an upgrade the daemon names the program ([`ToKeeper::Prepare`]). The keeper starts it beside the daemon; it
+//! looks at the records and waits. When the daemon has gone it gets its Hello in place of a new process, and
+//! most of what takes time is done. An upgrade does not depend on it: what does not become prepared is ended, and the
+//! program is started as usual.
+
+use crate::daemon::Daemon;
+use crate::keeper::{DAEMON, Keeper, SOCKET, STANDBY, now};
+use crate::words::complain;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use supers_os::keeper_proto::{self, Key, ToKeeper};
+use supers_os::poll::Interest;
+use supers_os::{Exit, Pid, Signal, reap};
+
+/// A daemon on standby.
+#[derive(Debug)]
+pub(crate) struct Standby {
+    daemon: Daemon,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Preparing,
+    Prepared,
+    /// It was killed, and is not reaped yet.
+    Dismissed,
+    /// It ends by itself.
+    Lost,
+}
+
+impl Keeper {
+    /// The daemon wants this program on standby, or none any more.
+    pub(crate) fn prepare(&mut self, binary: Option<OwnedFd>) {
+        if binary.is_none() {
+            self.dismiss_standby();
+        }
+        let busy = self.standby.is_some() || self.succeed || self.launcher.trial.is_some();
+        let records = self.store.get(Key::RECORDS.0);
+        let started = binary
+            .filter(|_| !busy)
+            .and_then(|binary| self.launcher.stand_by(&binary, records.map(|held| held.fd.as_fd())));
+        let Some(daemon) = started else {
+            self.prepared = true;
+            return;
+        };
+        if let Err(e) = self.epoll.add(daemon.socket.as_fd(), STANDBY, Interest::Read) {
+            complain(format_args!("cannot watch superd on standby: {e}"));
+        }
+        self.standby = Some(Standby { daemon, phase: Phase::Preparing });
+    }
+
+    /// What it says.
+    pub(crate) fn hear_standby(&mut self) {
+        while let Some(standby) = &mut self.standby {
+            match keeper_proto::hear_daemon(standby.daemon.socket.as_fd()) {
+                Ok(Some(letter))
+                    if letter.word == ToKeeper::Prepared && standby.phase == Phase::Preparing =>
+                {
+                    standby.phase = Phase::Prepared;
+                    self.prepared = true;
+                }
+                // It is not the daemon: nothing else is for it to say.
+                Ok(Some(_)) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(None) | Err(_) => return self.part_with_standby(Phase::Lost),
+            }
+        }
+    }
+
+    /// It is not needed.
+    pub(crate) fn dismiss_standby(&mut self) {
+        self.part_with_standby(Phase::Dismissed);
+    }
+
+    fn part_with_standby(&mut self, phase: Phase) {
+        let here = |standby: &&mut Standby| matches!(standby.phase, Phase::Preparing | Phase::Prepared);
+        let Some(standby) = self.standby.as_mut().filter(here) else { return };
+        self.prepared |= standby.phase == Phase::Preparing;
+        standby.phase = phase;
+        // A refusal of either means that it is done already.
+        let _ = self.epoll.remove(standby.daemon.socket.as_fd());
+        let _ = reap::pidfd_signal(&standby.daemon.child.pidfd, Signal::KILL);
+        self.look_again();
+    }
+
+    pub(crate) fn is_standby(&self, pid: Pid) -> bool {
+        self.standby.as_ref().is_some_and(|standby| standby.daemon.child.pid == pid)
+    }
+
+    /// Reaps it when it has ended.
+    pub(crate) fn reap_standby(&mut self) {
+        let Some(Standby { daemon, phase }) = &self.standby else { return };
+        let (pid, phase) = (daemon.child.pid, *phase);
+        let exit = match reap::reap(pid) {
+            Ok(Some(exit)) => exit,
+            Ok(None) => return,
+            Err(_) => Exit::Unknown,
+        };
+        if phase != Phase::Dismissed {
+            complain(format_args!("superd on standby (pid {}) ended unexpectedly: {exit}", pid.0));
+        }
+        self.prepared |= phase == Phase::Preparing;
+        self.standby = None;
+    }
+
+    /// The one on standby becomes the daemon. False when there is none that could.
+    pub(crate) fn promote_standby(&mut self) -> bool {
+        let Some(Standby { daemon, .. }) = self.standby.take_if(|s| s.phase == Phase::Prepared) else {
+            return false;
+        };
+        let said = self.launcher.promote(&daemon, now());
+        let socket = said.and_then(|()| self.epoll.modify(daemon.socket.as_fd(), SOCKET, Interest::Read));
+        let watched =
+            socket.and_then(|()| self.epoll.add(daemon.child.pidfd.as_fd(), DAEMON, Interest::Read));
+        if watched.is_ok() {
+            self.daemon = Some(daemon);
+            return true;
+        }
+        self.standby = Some(Standby { daemon, phase: Phase::Prepared });
+        self.dismiss_standby();
+        false
+    }
+}

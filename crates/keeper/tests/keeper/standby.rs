@@ -1,0 +1,138 @@
+//! Scenarios of a daemon on standby. The daemon's side of each is followed by the runner's.
+
+use crate::daemon::{Daemon, die, shell};
+use crate::runner::World;
+use crate::upgrade::{is_new, own_program, program};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use supers_os::keeper_proto::{self, Key, ToDaemon, ToKeeper};
+use supers_os::process;
+
+/// The processes that are on standby, as they name themselves.
+const STANDBY: &str = "on standby";
+
+/// What one on standby does in every scenario.
+pub(crate) fn prepare(socket: &OwnedFd, records: Option<OwnedFd>) {
+    assert!(is_new(process::pid()));
+    let mut text = String::new();
+    File::from(records.expect("records")).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "records");
+    println!("{STANDBY}");
+    keeper_proto::send(socket.as_fd(), &ToKeeper::Prepared).unwrap();
+}
+
+impl Daemon {
+    /// Has a program on standby, with records to look at; they can be read once.
+    fn stand_by(&self, program: &File) {
+        let (read, mut write) = io::pipe().unwrap();
+        write.write_all(b"records").unwrap();
+        drop(write);
+        self.store(Key::RECORDS, read.as_fd());
+        self.give(ToKeeper::Prepare, program.as_fd());
+        assert_eq!(self.word(), ToDaemon::Prepared);
+    }
+}
+
+/// The process that was on standby is the daemon, and the one before lives until then.
+pub(crate) fn good(daemon: &mut Daemon) {
+    println!("life {}", daemon.starts);
+    if daemon.starts == 1 {
+        let program = own_program();
+        daemon.stand_by(&program);
+        daemon.say(ToKeeper::Forget { key: Key::RECORDS.0 });
+        let (read, write) = io::pipe().unwrap();
+        daemon.store(Key::run(1), write.as_fd());
+        drop(write);
+        daemon.start(1, shell("read x; exit 3", read.as_raw_fd()));
+        daemon.say(ToKeeper::Ready { detach: false });
+        daemon.give(ToKeeper::Upgrade, program.as_fd());
+        keeper_proto::wait_for_the_end(daemon.socket.as_fd());
+        println!("let go");
+        std::process::exit(0);
+    }
+    assert!(is_new(process::pid()) && !daemon.rolled_back);
+    assert_eq!(daemon.starts, 2);
+    daemon.check_process();
+    println!("looked around");
+    daemon.say(ToKeeper::Ready { detach: false });
+    daemon.code = 12;
+    let mut word = String::new();
+    io::stdin().read_line(&mut word).unwrap();
+}
+
+pub(crate) fn see_good(world: &mut World) {
+    for line in ["life 1", STANDBY, "life 2", "looked around", "let go", "took over"] {
+        world.expect(line);
+    }
+    world.send("end");
+    assert_eq!(world.end(), 12);
+}
+
+/// That it will not be there is told as well, and the daemon is none the worse.
+pub(crate) fn dying(daemon: &mut Daemon) {
+    daemon.stand_by(&program(b"#!/bin/sh\nexit 4\n"));
+    daemon.stand_by(&program(b"no program"));
+    daemon.code = 12;
+}
+
+pub(crate) fn see_dying(world: &mut World) {
+    let line = world.line();
+    let good = line.starts_with("super-keeper: superd on standby (pid ");
+    assert!(good && line.ends_with("ended unexpectedly: exit status 4"), "{line}");
+    world.expect("super-keeper: cannot start superd (superd): Exec, error 8");
+    assert_eq!(world.end(), 12);
+}
+
+/// It ends unheard, and another can be had. A second one beside it cannot.
+pub(crate) fn dismissed(daemon: &mut Daemon) {
+    let program = own_program();
+    daemon.stand_by(&program);
+    daemon.stand_by(&program);
+    daemon.say(ToKeeper::Prepare);
+    assert_eq!(daemon.word(), ToDaemon::Prepared);
+    // No sooner than it is reaped.
+    while children(daemon.keeper) > 1 {
+        daemon.say(ToKeeper::List);
+        while daemon.word() != ToDaemon::LivingEnd {}
+    }
+    daemon.say(ToKeeper::List);
+    while daemon.word() != ToDaemon::LivingEnd {}
+    daemon.stand_by(&program);
+    daemon.code = 12;
+}
+
+fn children(pid: i32) -> usize {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().count()
+}
+
+pub(crate) fn see_dismissed(world: &mut World) {
+    world.expect(STANDBY);
+    world.expect(STANDBY);
+    assert_eq!(world.rest(), "");
+    assert_eq!(world.end(), 12);
+}
+
+/// After a crash the program of before is started, whatever is on standby.
+pub(crate) fn crash(daemon: &mut Daemon) {
+    println!("life {}", daemon.starts);
+    if daemon.starts == 1 {
+        daemon.stand_by(&own_program());
+        die();
+    }
+    assert!(!is_new(process::pid()));
+    assert!(!daemon.rolled_back);
+    while children(daemon.keeper) > 1 {
+        daemon.list();
+    }
+    daemon.code = 12;
+}
+
+pub(crate) fn see_crash(world: &mut World) {
+    world.expect("life 1");
+    world.expect(STANDBY);
+    world.died("ended unexpectedly: terminated by SIGKILL");
+    world.expect("life 2");
+    assert_eq!(world.end(), 12);
+}
