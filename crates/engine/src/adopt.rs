@@ -428,7 +428,7 @@ impl Engine {
                         Tidings::Ended { .. }
                         | Tidings::Signal(_)
                         | Tidings::Stranger { .. }
-                        | Tidings::Prepared => later.push(t),
+                        | Tidings::Prepared(_) => later.push(t),
                         Tidings::KeeperGone => {
                             later.push(t);
                             break 'ending;

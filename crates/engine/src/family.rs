@@ -16,7 +16,7 @@ use std::time::Duration;
 use supers_core::exit::Exit;
 use supers_core::ids::{Pid, RunId};
 use supers_core::signal::Signal;
-use supers_os::keeper_proto::{self, First, Heard, Key, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::{self, First, Heard, Key, Standby, ToDaemon, ToKeeper};
 use supers_os::poll::{self, Epoll, Event, Interest};
 use supers_os::signals::{self, SignalFd};
 use supers_os::spawn::Method;
@@ -40,8 +40,8 @@ pub(crate) enum Tidings {
     Signal(Signal),
     /// The keeper reaped a process that nobody knows: an orphan of some unit.
     Stranger { pid: Pid, exit: Exit },
-    /// The next program is on standby, or will not be.
-    Prepared,
+    /// What became of the next program, on standby.
+    Prepared(Standby),
     /// The keeper died.
     KeeperGone,
 }
@@ -550,6 +550,6 @@ fn translate(message: ToDaemon) -> Option<Tidings> {
         // The pidfds tell of ends whose signals came together.
         ToDaemon::Nudge | ToDaemon::Hello { .. } | ToDaemon::Living { .. } | ToDaemon::LivingEnd => None,
         ToDaemon::Held { .. } | ToDaemon::HeldEnd | ToDaemon::Prepare => None,
-        ToDaemon::Prepared => Some(Tidings::Prepared),
+        ToDaemon::Prepared { standby } => Some(Tidings::Prepared(standby)),
     }
 }

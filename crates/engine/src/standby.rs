@@ -1,14 +1,17 @@
 //! Before an upgrade: the next program looks at the records while this daemon still answers.
 
 use crate::engine::Engine;
+use crate::failpoint::hit;
 use crate::leave::Leave;
+use crate::logs::mainlog::Level;
 use crate::orders::Reply;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use supers_core::control::Refusal;
 use supers_core::time::Mono;
+use supers_os::keeper_proto::Standby as Became;
 
-/// How long the next program may prepare itself. One that takes longer prepares while nobody answers.
+/// How long the next program may prepare itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An upgrade that was asked for.
@@ -30,24 +33,39 @@ impl Engine {
         }
         let waits = self.family.prepare(Some(binary.as_fd()));
         self.standby = Some(Standby { binary, reply, until: self.now.mono + PATIENCE });
+        hit("standby.asked");
         if !waits {
-            self.next_is_prepared();
+            self.next_is_prepared(Became::None);
         }
     }
 
-    /// The next program is prepared, or will not be: that is no reason to stay.
-    pub(crate) fn next_is_prepared(&mut self) {
-        if let Some(Standby { binary, reply, .. }) = self.standby.take() {
-            self.leave(Leave::Upgrade(binary));
-            drop(reply.send(Ok(())));
+    /// It is known what became of the next program on standby.
+    pub(crate) fn next_is_prepared(&mut self, standby: Became) {
+        match standby {
+            Became::Ended => self.stay_for("the new superd ended while it prepared itself"),
+            Became::Prepared | Became::None => {
+                if let Some(Standby { binary, reply, .. }) = self.standby.take() {
+                    self.leave(Leave::Upgrade(binary));
+                    drop(reply.send(Ok(())));
+                }
+            }
         }
     }
 
     /// It had time enough.
     pub(crate) fn wait_no_longer(&mut self) {
         if self.standby.as_ref().is_some_and(|standby| standby.until <= self.now.mono) {
-            self.next_is_prepared();
+            self.stay_for("the new superd did not prepare itself in time");
         }
+    }
+
+    fn stay_for(&mut self, why: &str) {
+        if self.standby.is_none() {
+            return;
+        }
+        let text = format!("upgrade failed: {why}; nothing was changed");
+        self.journal.say(Level::Error, self.now, &text);
+        self.stay(Refusal::Failed { text });
     }
 
     pub(crate) fn standby_deadline(&self) -> Option<Mono> {

@@ -36,7 +36,7 @@ impl Engine {
                 Tidings::Stranger { pid, exit } => {
                     self.journal.info(self.now, format!("reaped unknown pid {} ({exit})", pid.0));
                 }
-                Tidings::Prepared => self.next_is_prepared(),
+                Tidings::Prepared(standby) => self.next_is_prepared(standby),
                 Tidings::KeeperGone => {
                     self.stay(Refusal::Failed { text: "the keeper is gone".into() });
                     let text = "the keeper is gone: this process takes its place, a new daemon takes over";

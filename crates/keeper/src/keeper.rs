@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use supers_os::keeper_proto::ToDaemon;
+use supers_os::keeper_proto::{Standby as Became, ToDaemon};
 use supers_os::poll::{Epoll, Event, Interest};
 use supers_os::signals::{self, SignalFd};
 use supers_os::{Exit, Mono, Pid, clock, process, reap, socket};
@@ -89,8 +89,8 @@ pub struct Keeper {
     pub(crate) hung_up: bool,
     /// The next program, before an upgrade.
     pub(crate) standby: Option<Standby>,
-    /// The daemon is to hear that one is on standby, or none is.
-    pub(crate) prepared: bool,
+    /// The daemon is to hear what became of that.
+    pub(crate) prepared: Option<Became>,
     departed: Option<Departed>,
     /// Until then no passenger finds room.
     pub(crate) crowded: Option<Mono>,
@@ -157,7 +157,7 @@ impl Keeper {
             piles: false,
             hung_up: false,
             standby: None,
-            prepared: false,
+            prepared: None,
             departed: None,
             crowded: None,
             last: old.last,
@@ -259,8 +259,8 @@ impl Keeper {
     /// The next daemon has heard nothing.
     pub(crate) fn clean_the_slate(&mut self) {
         self.runs.forget_told();
-        (self.listing, self.nudge, self.untold, self.prepared) = (false, false, false, false);
-        (self.fetching, self.crowded) = (None, None);
+        (self.listing, self.nudge, self.untold) = (false, false, false);
+        (self.fetching, self.crowded, self.prepared) = (None, None, None);
         (self.piles, self.hung_up) = (false, false);
     }
 

@@ -163,8 +163,10 @@ impl Keeper {
         if self.nudge && self.say(&ToDaemon::Nudge) {
             self.nudge = false;
         }
-        if self.prepared && self.say(&ToDaemon::Prepared) {
-            self.prepared = false;
+        if let Some(standby) = self.prepared
+            && self.say(&ToDaemon::Prepared { standby })
+        {
+            self.prepared = None;
         }
         self.speak_of_held();
     }

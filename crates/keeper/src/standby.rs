@@ -2,15 +2,15 @@
 //!
 //! Before an upgrade the daemon names the program ([`ToKeeper::Prepare`]). The keeper starts it beside the daemon; it
 //! looks at the records and waits. When the daemon has gone it gets its Hello in place of a new process, and
-//! most of what takes time is done. An upgrade does not depend on it: what does not become prepared is ended, and the
-//! program is started as usual.
+//! most of what takes time is done. A program that ends on standby is no good, which is known before anything was given
+//! up for it. When there can be none on standby the program is started as usual.
 
 use crate::daemon::Daemon;
 use crate::keeper::{DAEMON, Keeper, SOCKET, STANDBY, now};
 use crate::words::complain;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use supers_os::keeper_proto::{self, Key, ToKeeper};
+use supers_os::keeper_proto::{self, Key, Standby as Became, ToKeeper};
 use supers_os::poll::Interest;
 use supers_os::{Exit, Pid, Signal, reap};
 
@@ -43,7 +43,7 @@ impl Keeper {
             .filter(|_| !busy)
             .and_then(|binary| self.launcher.stand_by(&binary, records.map(|held| held.fd.as_fd())));
         let Some(daemon) = started else {
-            self.prepared = true;
+            self.prepared = Some(Became::None);
             return;
         };
         if let Err(e) = self.epoll.add(daemon.socket.as_fd(), STANDBY, Interest::Read) {
@@ -60,7 +60,7 @@ impl Keeper {
                     if letter.word == ToKeeper::Prepared && standby.phase == Phase::Preparing =>
                 {
                     standby.phase = Phase::Prepared;
-                    self.prepared = true;
+                    self.prepared = Some(Became::Prepared);
                 }
                 // It is not the daemon: nothing else is for it to say.
                 Ok(Some(_)) => {}
@@ -78,7 +78,9 @@ impl Keeper {
     fn part_with_standby(&mut self, phase: Phase) {
         let here = |standby: &&mut Standby| matches!(standby.phase, Phase::Preparing | Phase::Prepared);
         let Some(standby) = self.standby.as_mut().filter(here) else { return };
-        self.prepared |= standby.phase == Phase::Preparing;
+        if standby.phase == Phase::Preparing {
+            self.prepared = Some(Became::Ended);
+        }
         standby.phase = phase;
         // A refusal of either means that it is done already.
         let _ = self.epoll.remove(standby.daemon.socket.as_fd());
@@ -102,7 +104,9 @@ impl Keeper {
         if phase != Phase::Dismissed {
             complain(format_args!("superd on standby (pid {}) ended unexpectedly: {exit}", pid.0));
         }
-        self.prepared |= phase == Phase::Preparing;
+        if phase == Phase::Preparing {
+            self.prepared = Some(Became::Ended);
+        }
         self.standby = None;
     }
 

@@ -60,8 +60,11 @@ pub enum ToDaemon {
     /// The first message to a daemon on standby, in place of Hello, which follows when its time has come. The
     /// passenger, if any, is what is held under [`Key::RECORDS`], to be looked at. Answered by [`ToKeeper::Prepared`].
     Prepare,
-    /// The answer to [`ToKeeper::Prepare`]: a daemon on standby is prepared, or there is none.
-    Prepared,
+    /// The answer to [`ToKeeper::Prepare`].
+    Prepared {
+        /// What became of it.
+        standby: Standby,
+    },
     /// A signal was sent to the keeper, and means the daemon.
     Signal {
         /// Which.
@@ -104,6 +107,17 @@ pub enum ToDaemon {
     },
     /// That was all that is held; the answer to [`ToKeeper::Fetch`].
     HeldEnd,
+}
+
+/// What became of a daemon on standby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standby {
+    /// It waits for its Hello.
+    Prepared,
+    /// There is none: the program can be tried without.
+    None,
+    /// It ended: the program is no good.
+    Ended,
 }
 
 /// The keeper's first word to a daemon.
@@ -265,7 +279,14 @@ impl ToDaemon {
             ToDaemon::Held { key } => (32, 0, key, 0, 0),
             ToDaemon::HeldEnd => (33, 0, 0, 0, 0),
             ToDaemon::Prepare => (36, 0, 0, 0, 0),
-            ToDaemon::Prepared => (37, 0, 0, 0, 0),
+            ToDaemon::Prepared { standby } => {
+                let standby = match standby {
+                    Standby::None => 0,
+                    Standby::Prepared => 1,
+                    Standby::Ended => 2,
+                };
+                (37, standby, 0, 0, 0)
+            }
         };
         Wire { kind, a, b, c, d }.pack()
     }
@@ -290,7 +311,13 @@ impl ToDaemon {
             32 => ToDaemon::Held { key: b },
             33 => ToDaemon::HeldEnd,
             36 => ToDaemon::Prepare,
-            37 => ToDaemon::Prepared,
+            37 => ToDaemon::Prepared {
+                standby: match a {
+                    1 => Standby::Prepared,
+                    2 => Standby::Ended,
+                    _ => Standby::None,
+                },
+            },
             _ => return None,
         })
     }
@@ -489,7 +516,9 @@ mod tests {
             ToDaemon::Held { key: Key::run(9).0 },
             ToDaemon::HeldEnd,
             ToDaemon::Prepare,
-            ToDaemon::Prepared,
+            ToDaemon::Prepared { standby: Standby::None },
+            ToDaemon::Prepared { standby: Standby::Prepared },
+            ToDaemon::Prepared { standby: Standby::Ended },
             ToDaemon::Signal { signal: Signal::HUP, sender: 5 },
             ToDaemon::Nudge,
             ToDaemon::Living { pid: 9, run: u64::MAX },

@@ -23,7 +23,7 @@ use supers_core::control::{
     UpgradeRequest, UpgradeView,
 };
 use supers_core::history;
-use supers_core::snapshot::Usage;
+use supers_core::snapshot::{DaemonView, Usage};
 use way::{Asked, Miss, Tries, Way};
 
 /// Where a daemon listens.
@@ -157,6 +157,14 @@ impl Remote {
     pub async fn picture(&self, brief: bool) -> Result<Picture, Refusal> {
         let path = if brief { "/api/v1/status?brief=1" } else { "/api/v1/status" };
         self.fetch_bytes(Asked::get(path)).await.map(Picture)
+    }
+
+    /// The daemon alone.
+    ///
+    /// # Errors
+    /// Its answer cannot be read.
+    pub async fn daemon(&self) -> Result<DaemonView, Refusal> {
+        self.fetch(Asked::get("/api/v1/version")).await
     }
 
     /// The newest `limit` entries of the history, of all or of the units that a name stands for; `since` in Unix

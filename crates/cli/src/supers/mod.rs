@@ -36,7 +36,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use supers_api::{Picture, Remote, term};
-use supers_core::control::{Caller, Status};
+use supers_core::control::{Caller, Refusal, Status};
+use supers_core::snapshot::DaemonView;
 use term::{Style, Tone};
 
 /// Controls superd, the process supervisor
@@ -203,9 +204,18 @@ impl Context<'_> {
 
     /// A daemon that was stopped still lets clients connect, so this waits only for so long.
     async fn picture_of(&self, remote: &Remote, brief: bool) -> Result<Picture, Failure> {
+        self.in_time(remote.picture(brief)).await
+    }
+
+    /// The daemon alone, over a connection that is there; likewise.
+    async fn daemon_of(&self, remote: &Remote) -> Result<DaemonView, Failure> {
+        self.in_time(remote.daemon()).await
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Failure> {
         let patience = self.around.patience;
-        match tokio::time::timeout(patience, remote.picture(brief)).await {
-            Ok(picture) => Ok(picture?),
+        match tokio::time::timeout(patience, answer).await {
+            Ok(answer) => Ok(answer?),
             Err(_) => Err(Failure::NoDaemon(format!(
                 "superd lets clients connect but did not answer within {} s; is it stopped, or the machine overloaded?",
                 patience.as_secs_f32()

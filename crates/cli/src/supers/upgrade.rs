@@ -19,6 +19,8 @@ pub(super) struct Upgrade {
 
 /// How long to look for the new daemon. The keeper goes back to the old one after ten seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for the end of the old one, at most.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How a notice begins that tells of a failed upgrade.
@@ -37,13 +39,14 @@ struct Done {
 impl Upgrade {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Result<Exit, Failure> {
         let remote = context.connect().await?;
-        let before = context.status_of(&remote).await?.daemon;
+        let before = context.daemon_of(&remote).await?;
         let binary =
             self.binary.as_ref().map(|path| context.around.world.cwd.join(path).display().to_string());
         remote.upgrade(caller(), binary).await?;
         let begun = Instant::now();
         let after = new_daemon(context, &before, begun).await?;
         let away_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        until_gone(before.daemon_pid, begun).await;
         if let Some(why) = after.notices.iter().find(|notice| notice.starts_with(FAILED)) {
             return Err(failed(why));
         }
@@ -67,7 +70,7 @@ async fn new_daemon(
 ) -> Result<DaemonView, Failure> {
     loop {
         let seen = match context.connect().await {
-            Ok(remote) => context.status_of(&remote).await.map(|status| status.daemon),
+            Ok(remote) => context.daemon_of(&remote).await,
             Err(failure) => Err(failure),
         };
         match seen {
@@ -78,6 +81,17 @@ async fn new_daemon(
             }
             Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
         }
+    }
+}
+
+/// The daemon of before ends a moment after the other one answers. Who counts processes next is not to count it; a
+/// daemon on another machine is not seen.
+#[allow(clippy::disallowed_methods)]
+async fn until_gone(pid: i32, begun: Instant) {
+    let comm = format!("/proc/{pid}/comm");
+    let is_there = || std::fs::read_to_string(&comm).is_ok_and(|name| name == "superd\n");
+    while begun.elapsed() < FAREWELL && is_there() {
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -32,7 +32,7 @@ impl Version {
                 return Err(failure);
             }
         };
-        let daemon = context.status_of(&remote).await?.daemon;
+        let daemon = context.daemon_of(&remote).await?;
         if context.globals.json {
             context.print_json(&Versions { version: OWN, daemon })?;
         } else {

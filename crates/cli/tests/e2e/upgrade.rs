@@ -152,6 +152,65 @@ fn what_is_no_superd_is_refused_and_nothing_happens() {
     all_is_well(&mut w, &before);
 }
 
+/// A new program that is no good on standby costs nothing: the daemon does not even make way.
+fn refused_on_standby(otherwise: &str, why: &str) {
+    let mut w = prepared();
+    let before = w.status();
+    let (keeper, daemon) = (keeper_pid(&w), daemon_process(&w));
+    let bad = impostor(&w, "bad/superd", otherwise);
+    let end = upgrade_to(&w, &bad);
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.stderr.contains(why) && end.stderr.contains("nothing was changed"), "{end:?}");
+    w.until_fact("it is told", || main_log(&w).contains(why).then_some(()));
+    assert_eq!((daemon_process(&w).pid, keeper_pid(&w)), (daemon.pid, keeper));
+    assert!(daemon.lives());
+    // One that works is taken after it, and nothing is left of the other.
+    w.supers_ok(&["upgrade"]);
+    // The daemon and `web`.
+    w.until_fact("one daemon is left", || (children(keeper).len() == 2).then_some(()));
+    all_is_well(&mut w, &before);
+}
+
+fn children(pid: i32) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_new_program_that_ends_on_standby_is_refused() {
+    refused_on_standby("exit 1", "ended while it prepared itself");
+}
+
+#[test]
+fn a_new_program_that_crashes_on_standby_is_refused() {
+    refused_on_standby("kill -SEGV $$", "ended while it prepared itself");
+}
+
+#[test]
+fn a_new_program_that_hangs_on_standby_is_refused() {
+    refused_on_standby("exec sleep 3600", "did not prepare itself in time");
+}
+
+/// Whoever asks for the end while the next program prepares itself means the end.
+#[test]
+fn a_shutdown_comes_before_an_upgrade() {
+    let mut w = prepared();
+    let keeper = keeper_pid(&w);
+    let mark = w.path("started");
+    let slow = impostor(&w, "slow/superd", &format!("echo slow >{}; exec sleep 3600", mark.display()));
+    let binary = slow.display().to_string();
+    let mut upgrade = w.supers_started(&["upgrade", "--binary", &binary]);
+    w.until_fact("it is on standby", || fs::exists(&mark).unwrap().then_some(()));
+    let standby: Vec<Process> =
+        children(keeper).iter().filter_map(|pid| Process::open(pid.parse().ok()?)).collect();
+    assert_eq!(standby.len(), 3, "the daemon, `web` and the one on standby");
+    w.supers_ok(&["shutdown"]);
+    let deadline = w.deadline();
+    assert_eq!(w.daemon().wait(deadline), 0);
+    assert_eq!(upgrade.wait(deadline), 1);
+    w.until_fact("all have ended", || standby.iter().all(|process| !process.lives()).then_some(()));
+}
+
 /// An upgrade that fails on the way is rolled back.
 fn rolled_back(otherwise: &str) {
     let mut w = prepared();
@@ -175,13 +234,9 @@ fn rolled_back(otherwise: &str) {
 }
 
 #[test]
-fn a_new_program_that_ends_is_rolled_back() {
-    rolled_back("exit 1");
-}
-
-#[test]
-fn a_new_program_that_crashes_is_rolled_back() {
-    rolled_back("kill -SEGV $$");
+fn a_new_program_that_dies_when_its_time_has_come_is_rolled_back() {
+    let superd = env!("CARGO_BIN_EXE_superd");
+    rolled_back(&format!("SUPERS_FAILPOINT=takeover.begin exec {superd} \"$@\""));
 }
 
 #[test]
@@ -189,11 +244,6 @@ fn a_new_superd_that_refuses_to_start_is_rolled_back() {
     // It says its last word to the keeper in due form.
     let superd = env!("CARGO_BIN_EXE_superd");
     rolled_back(&format!("exec {superd} -c /no/such/configuration"));
-}
-
-#[test]
-fn a_new_program_that_hangs_is_rolled_back() {
-    rolled_back("exec sleep 3600");
 }
 
 #[test]

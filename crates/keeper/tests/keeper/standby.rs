@@ -6,7 +6,7 @@ use crate::upgrade::{is_new, own_program, program};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use supers_os::keeper_proto::{self, Key, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::{self, Key, Standby, ToDaemon, ToKeeper};
 use supers_os::process;
 
 /// The processes that are on standby, as they name themselves.
@@ -24,13 +24,13 @@ pub(crate) fn prepare(socket: &OwnedFd, records: Option<OwnedFd>) {
 
 impl Daemon {
     /// Has a program on standby, with records to look at; they can be read once.
-    fn stand_by(&self, program: &File) {
+    fn stand_by(&self, program: &File, became: Standby) {
         let (read, mut write) = io::pipe().unwrap();
         write.write_all(b"records").unwrap();
         drop(write);
         self.store(Key::RECORDS, read.as_fd());
         self.give(ToKeeper::Prepare, program.as_fd());
-        assert_eq!(self.word(), ToDaemon::Prepared);
+        assert_eq!(self.word(), ToDaemon::Prepared { standby: became });
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn good(daemon: &mut Daemon) {
     println!("life {}", daemon.starts);
     if daemon.starts == 1 {
         let program = own_program();
-        daemon.stand_by(&program);
+        daemon.stand_by(&program, Standby::Prepared);
         daemon.say(ToKeeper::Forget { key: Key::RECORDS.0 });
         let (read, write) = io::pipe().unwrap();
         daemon.store(Key::run(1), write.as_fd());
@@ -71,8 +71,8 @@ pub(crate) fn see_good(world: &mut World) {
 
 /// That it will not be there is told as well, and the daemon is none the worse.
 pub(crate) fn dying(daemon: &mut Daemon) {
-    daemon.stand_by(&program(b"#!/bin/sh\nexit 4\n"));
-    daemon.stand_by(&program(b"no program"));
+    daemon.stand_by(&program(b"#!/bin/sh\nexit 4\n"), Standby::Ended);
+    daemon.stand_by(&program(b"no program"), Standby::None);
     daemon.code = 12;
 }
 
@@ -87,10 +87,10 @@ pub(crate) fn see_dying(world: &mut World) {
 /// It ends unheard, and another can be had. A second one beside it cannot.
 pub(crate) fn dismissed(daemon: &mut Daemon) {
     let program = own_program();
-    daemon.stand_by(&program);
-    daemon.stand_by(&program);
+    daemon.stand_by(&program, Standby::Prepared);
+    daemon.stand_by(&program, Standby::None);
     daemon.say(ToKeeper::Prepare);
-    assert_eq!(daemon.word(), ToDaemon::Prepared);
+    assert_eq!(daemon.word(), ToDaemon::Prepared { standby: Standby::None });
     // No sooner than it is reaped.
     while children(daemon.keeper) > 1 {
         daemon.say(ToKeeper::List);
@@ -98,7 +98,7 @@ pub(crate) fn dismissed(daemon: &mut Daemon) {
     }
     daemon.say(ToKeeper::List);
     while daemon.word() != ToDaemon::LivingEnd {}
-    daemon.stand_by(&program);
+    daemon.stand_by(&program, Standby::Prepared);
     daemon.code = 12;
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn see_dismissed(world: &mut World) {
 pub(crate) fn crash(daemon: &mut Daemon) {
     println!("life {}", daemon.starts);
     if daemon.starts == 1 {
-        daemon.stand_by(&own_program());
+        daemon.stand_by(&own_program(), Standby::Prepared);
         die();
     }
     assert!(!is_new(process::pid()));
