@@ -32,7 +32,7 @@ const fn point(name: &'static str, by: By, times: usize) -> Point {
 }
 
 /// All of them but those in repairs, which [`REPAIRS`] has.
-pub const POINTS: [Point; 46] = [
+pub const POINTS: [Point; 45] = [
     point("spawn.attached", By::Itself, 5),
     point("spawn.held", By::Itself, 5),
     point("spawn.ready", By::Itself, 5),
@@ -56,7 +56,6 @@ pub const POINTS: [Point; 46] = [
     point("adopt.repaired", By::TakeOver, 9),
     point("adopt.opened", By::TakeOver, 9),
     point("standby.asked", By::Upgrade, 1),
-    point("standby.begin", By::Upgrade, 1),
     point("leave.asked", By::Upgrade, 1),
     point("leave.begin", By::Upgrade, 1),
     point("leave.committed", By::Upgrade, 1),

@@ -25,7 +25,6 @@ use supers_config::{Choice, Loaded, Personality, Severity};
 use supers_core::time::Wall;
 use supers_engine::contain::Contain;
 use supers_engine::environ::Daemon as ChildEnv;
-use supers_engine::failpoint;
 use supers_engine::family::Family;
 use supers_engine::held::{Holder, Inheritance};
 use supers_engine::logs::mainlog::{Level, MainLog};
@@ -53,7 +52,6 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
     let mut rehearsal = Rehearsal::default();
     let rehearse = |records| {
         memory::keep_little();
-        failpoint::hit("standby.begin");
         rehearsal = places.as_ref().map(|p| Rehearsal::of(&p.runtime, records)).unwrap_or_default();
     };
     let mut family = match Family::under_keeper(rehearse) {
