@@ -7,7 +7,7 @@
 //! executed (a child tells the keeper of itself first of all), so it is started now; no run is started twice.
 
 use crate::clock;
-use crate::engine::{Engine, Run, until};
+use crate::engine::{Engine, Run};
 use crate::failpoint::hit;
 use crate::family::Tidings;
 use crate::held::Inheritance;
@@ -416,7 +416,7 @@ impl Engine {
             while !living.is_empty() && clock::now().mono < give_up {
                 tokio::select! {
                     () = self.family.readable() => {}
-                    () = until(Some(give_up)) => {}
+                    () = clock::until(Some(give_up)) => {}
                 }
                 for t in self.family.take() {
                     match t {
@@ -428,7 +428,7 @@ impl Engine {
                         Tidings::Ended { .. }
                         | Tidings::Signal(_)
                         | Tidings::Stranger { .. }
-                        | Tidings::Prepared(_) => later.push(t),
+                        | Tidings::Prepared(..) => later.push(t),
                         Tidings::KeeperGone => {
                             later.push(t);
                             break 'ending;

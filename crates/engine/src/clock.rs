@@ -14,3 +14,11 @@ pub fn now() -> Now {
 pub(crate) fn instant(at: Mono) -> Instant {
     Instant::from_std(std::time::Instant::now() + at.since(now().mono))
 }
+
+/// Sleeps until `at`, or for ever.
+pub(crate) async fn until(at: Option<Mono>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(instant(at)).await,
+        None => std::future::pending().await,
+    }
+}

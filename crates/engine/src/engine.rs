@@ -123,8 +123,9 @@ pub enum Ended {
     /// The keeper is gone: this process is to take its place, with these descriptors by key. Everything is
     /// written down and runs on.
     Orphaned(Vec<(u64, OwnedFd)>),
-    /// This program is to be the next daemon. Everything is written down and runs on.
-    Upgrade(OwnedFd),
+    /// This program is to be the next daemon. Everything is written down and runs on; true: no thread of this process
+    /// does anything any more.
+    Upgrade(OwnedFd, bool),
 }
 
 /// One life in progress.
@@ -214,6 +215,8 @@ pub struct Engine {
     pub(crate) leave_by: Option<Mono>,
     /// An upgrade that was asked for.
     pub(crate) standby: Option<Standby>,
+    /// Upgrades that were asked for.
+    pub(crate) upgrades: u64,
     /// Tells the doors; they have handed everything over.
     pub(crate) leaving: Arc<Notify>,
     /// See [`Handle::settled`].
@@ -353,6 +356,7 @@ impl Engine {
             leave: None,
             leave_by: None,
             standby: None,
+            upgrades: 0,
             leaving: handle.leaving.clone(),
             unsettled: handle.unsettled.clone(),
             settled: handle.settled.clone(),
@@ -488,7 +492,7 @@ impl Engine {
             Some(a) = asks.recv() => Input::Ask(a),
             Some(f) = fresh.recv() => Input::Fresh(Box::new(f)),
             () = self.bus.writable() => Input::Room,
-            () = until(deadline) => Input::Time,
+            () = clock::until(deadline) => Input::Time,
         }
     }
 
@@ -587,13 +591,5 @@ impl Engine {
             self.happen(Happening::Stopping);
             self.fleet.shutdown(self.sequential_stop, self.now, &mut self.deeds);
         }
-    }
-}
-
-/// Sleeps until `at`, or for ever.
-pub(crate) async fn until(at: Option<Mono>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(clock::instant(at)).await,
-        None => std::future::pending().await,
     }
 }

@@ -41,7 +41,7 @@ pub(crate) enum Tidings {
     /// The keeper reaped a process that nobody knows: an orphan of some unit.
     Stranger { pid: Pid, exit: Exit },
     /// What became of the next program, on standby.
-    Prepared(Standby),
+    Prepared(Standby, u64),
     /// The keeper died.
     KeeperGone,
 }
@@ -337,7 +337,26 @@ impl Family {
     /// # Errors
     /// The keeper does not answer, or is gone.
     pub(crate) fn inherit_rest(&mut self, found: &mut Inheritance) -> io::Result<()> {
-        self.receive(found, |found| found.fetched)
+        match self.receive(found, |found| found.fetched) {
+            // It is known what runs, and the rest is found by its name: this process takes the keeper's place.
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                found.fetched = true;
+                let mut news = std::mem::take(&mut self.early);
+                self.keeper_is_gone(&mut news);
+                self.early = news;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn keeper_is_gone(&mut self, news: &mut Vec<Tidings>) {
+        if let (Some(main), Some(keeper)) = (&self.main, &self.keeper) {
+            let _ = main.get_ref().remove(keeper.socket.as_fd());
+        }
+        self.orphaned = true;
+        news.push(Tidings::KeeperGone);
+        self.unanswered(news);
     }
 
     fn receive(&mut self, found: &mut Inheritance, enough: impl Fn(&Inheritance) -> bool) -> io::Result<()> {
@@ -376,13 +395,13 @@ impl Family {
 
     /// Has the keeper start this program on standby; without one it ends what is on standby. False when there is
     /// nothing to wait for.
-    pub(crate) fn prepare(&self, binary: Option<BorrowedFd<'_>>) -> bool {
+    pub(crate) fn prepare(&self, binary: Option<BorrowedFd<'_>>, number: u64) -> bool {
         let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.standby && !self.orphaned) else {
             return false;
         };
         let said = insist(keeper.socket.as_fd(), |socket| match binary {
-            Some(binary) => keeper_proto::send_fd(socket, &ToKeeper::Prepare, binary),
-            None => keeper_proto::send(socket, &ToKeeper::Prepare),
+            Some(binary) => keeper_proto::send_fd(socket, &ToKeeper::Prepare { number }, binary),
+            None => keeper_proto::send(socket, &ToKeeper::Prepare { number }),
         });
         said.is_ok()
     }
@@ -455,12 +474,7 @@ impl Family {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Ok(None) | Err(_) => {
-                    if let Some(main) = &self.main {
-                        let _ = main.get_ref().remove(keeper.socket.as_fd());
-                    }
-                    self.orphaned = true;
-                    news.push(Tidings::KeeperGone);
-                    self.unanswered(news);
+                    self.keeper_is_gone(news);
                     break;
                 }
             }
@@ -550,6 +564,6 @@ fn translate(message: ToDaemon) -> Option<Tidings> {
         // The pidfds tell of ends whose signals came together.
         ToDaemon::Nudge | ToDaemon::Hello { .. } | ToDaemon::Living { .. } | ToDaemon::LivingEnd => None,
         ToDaemon::Held { .. } | ToDaemon::HeldEnd | ToDaemon::Prepare => None,
-        ToDaemon::Prepared { standby } => Some(Tidings::Prepared(standby)),
+        ToDaemon::Prepared { standby, number } => Some(Tidings::Prepared(standby, number)),
     }
 }

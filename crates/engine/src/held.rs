@@ -42,15 +42,19 @@ impl Holder {
         self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The program behind `binary` is to be the next daemon. Comes back when that is ready, or is not to be: this
-    /// process may end then.
+    /// The program behind `binary` is to be the next daemon; this process may end when it comes back. With `wait` that is
+    /// when the other is ready, or is not to be: to clear this process away takes the kernel time that the other needs.
     ///
     /// # Errors
     /// There is no keeper, or it takes nothing.
-    pub fn upgrade(&self, binary: BorrowedFd<'_>) -> io::Result<()> {
+    pub fn upgrade(&self, binary: BorrowedFd<'_>, wait: bool) -> io::Result<()> {
         let socket = self.0.as_ref().ok_or_else(|| io::Error::other("there is no keeper"))?;
         insist(socket.as_fd(), |socket| keeper_proto::send_fd(socket, &ToKeeper::Upgrade, binary))?;
-        keeper_proto::wait_for_the_end(socket.as_fd());
+        // A connection ends when nobody has it any more.
+        self.copies().clear();
+        if wait {
+            keeper_proto::wait_for_the_end(socket.as_fd());
+        }
         Ok(())
     }
 

@@ -61,14 +61,15 @@ impl Engine {
         self.history.flush(&self.notices);
         self.webhooks.stop();
         self.journal.flush();
-        self.logs.leave();
+        // A sweep under way would meet the next run, a log that is stuck its lines.
+        let quiet = self.logs.leave() && self.requested == 0 && self.contain.is_idle();
         hit("leave.done");
         match self.leave.take() {
             Some(Leave::Orphaned) | None => Ended::Orphaned(self.legacy()),
             Some(Leave::Upgrade(binary)) => {
-                // This process ends at once, and somebody waits for an answer: nothing is cleared away.
+                // This process ends soon, and somebody waits for an answer: nothing is cleared away.
                 let _ = ManuallyDrop::new(self);
-                Ended::Upgrade(binary)
+                Ended::Upgrade(binary, quiet)
             }
         }
     }

@@ -31,7 +31,8 @@ impl Engine {
         if self.standby.is_some() || self.leave.is_some() {
             return drop(reply.send(refuse("an upgrade is under way already")));
         }
-        let waits = self.family.prepare(Some(binary.as_fd()));
+        self.upgrades += 1;
+        let waits = self.family.prepare(Some(binary.as_fd()), self.upgrades);
         self.standby = Some(Standby { binary, reply, until: self.now.mono + PATIENCE });
         hit("standby.asked");
         if !waits {
@@ -75,7 +76,7 @@ impl Engine {
     /// Something else comes first: there will be no upgrade.
     pub(crate) fn stay(&mut self, why: Refusal) {
         if let Some(standby) = self.standby.take() {
-            self.family.prepare(None);
+            self.family.prepare(None, 0);
             drop(standby.reply.send(Err(why)));
         }
     }

@@ -36,7 +36,11 @@ impl Engine {
                 Tidings::Stranger { pid, exit } => {
                     self.journal.info(self.now, format!("reaped unknown pid {} ({exit})", pid.0));
                 }
-                Tidings::Prepared(standby) => self.next_is_prepared(standby),
+                Tidings::Prepared(standby, number) if number == self.upgrades => {
+                    self.next_is_prepared(standby)
+                }
+                // Of an upgrade that was given up.
+                Tidings::Prepared(..) => {}
                 Tidings::KeeperGone => {
                     self.stay(Refusal::Failed { text: "the keeper is gone".into() });
                     let text = "the keeper is gone: this process takes its place, a new daemon takes over";

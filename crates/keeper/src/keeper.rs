@@ -91,6 +91,8 @@ pub struct Keeper {
     pub(crate) standby: Option<Standby>,
     /// The daemon is to hear what became of that.
     pub(crate) prepared: Option<Became>,
+    /// The number of its question.
+    pub(crate) asked_for: u64,
     departed: Option<Departed>,
     /// Until then no passenger finds room.
     pub(crate) crowded: Option<Mono>,
@@ -158,6 +160,7 @@ impl Keeper {
             hung_up: false,
             standby: None,
             prepared: None,
+            asked_for: 0,
             departed: None,
             crowded: None,
             last: old.last,
@@ -223,21 +226,30 @@ impl Keeper {
                 _ => {}
             }
         }
-        match std::mem::take(&mut self.hung_up) {
-            _ if ended => self.bury_daemon(),
-            true => self.replace_early(),
-            false => None,
+        let before = self.daemon_pid().filter(|_| std::mem::take(&mut self.hung_up));
+        if ended && let Some(code) = self.bury_daemon() {
+            return Some(code);
         }
+        // One that was only stopped or continued is there still, and may have said its last word.
+        before.filter(|_| before == self.daemon_pid()).and_then(|_| self.replace_early())
+    }
+
+    fn daemon_pid(&self) -> Option<Pid> {
+        Some(self.daemon.as_ref()?.child.pid)
     }
 
     fn time_left(&self) -> Option<Duration> {
+        if self.hung_up {
+            return Some(Duration::ZERO);
+        }
         let times = [self.sweep_at, self.start_at, self.crowded, self.trial_until];
         Some(times.into_iter().flatten().min()?.since(now()))
     }
 
     fn do_what_is_due(&mut self) -> Option<i32> {
         // The next program would not know who these were.
-        if self.departed.is_none() && self.standby.is_none() && std::mem::take(&mut self.succeed) {
+        let busy = self.departed.is_some() || self.standby.is_some() || self.launcher.trial.is_some();
+        if !busy && std::mem::take(&mut self.succeed) {
             self.become_the_new_program();
         }
         // An idle keeper asks for no time.
@@ -439,7 +451,7 @@ impl Keeper {
     }
 
     fn is_daemon(&self, pid: Pid) -> bool {
-        self.daemon.as_ref().is_some_and(|daemon| daemon.child.pid == pid)
+        self.daemon_pid() == Some(pid)
     }
 
     fn is_departed(&self, pid: Pid) -> bool {

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use supers_os::keeper_proto::{self, Letter, MANY, Pile, ToDaemon, ToKeeper, tell_daemon, tell_daemon_fd};
 use supers_os::poll::Interest;
-use supers_os::{Exit, Pid, process, reap};
+use supers_os::{Exit, Pid, process, reap, socket};
 
 /// When more descriptors are under way than may be, this passes before another is sent.
 const CROWDED: Duration = Duration::from_millis(10);
@@ -57,7 +57,7 @@ impl Keeper {
                 self.runs.unlist();
                 (self.listing, self.fetching, self.piles) = (true, Some(0), true);
             }
-            ToKeeper::Prepare => self.prepare(passenger),
+            ToKeeper::Prepare { number } => self.prepare(passenger, number),
             // Said by one on standby only.
             ToKeeper::Prepared => {}
             ToKeeper::Upgrade => match passenger {
@@ -69,6 +69,10 @@ impl Keeper {
                 None => {
                     complain(format_args!("an upgrade without a program: the old one is started again"));
                     (self.again, self.launcher.rolled_back) = (true, true);
+                    if let Some(daemon) = &self.daemon {
+                        // It waits for its leave to end.
+                        let _ = socket::shutdown(daemon.socket.as_fd());
+                    }
                 }
             },
         }
@@ -164,7 +168,7 @@ impl Keeper {
             self.nudge = false;
         }
         if let Some(standby) = self.prepared
-            && self.say(&ToDaemon::Prepared { standby })
+            && self.say(&ToDaemon::Prepared { standby, number: self.asked_for })
         {
             self.prepared = None;
         }

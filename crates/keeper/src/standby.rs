@@ -33,7 +33,8 @@ enum Phase {
 
 impl Keeper {
     /// The daemon wants this program on standby, or none any more.
-    pub(crate) fn prepare(&mut self, binary: Option<OwnedFd>) {
+    pub(crate) fn prepare(&mut self, binary: Option<OwnedFd>, number: u64) {
+        self.asked_for = number;
         if binary.is_none() {
             self.dismiss_standby();
         }

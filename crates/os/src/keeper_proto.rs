@@ -13,6 +13,8 @@
 mod birth;
 mod key;
 mod many;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use birth::report;
 pub use birth::{GIFTS, Letter, hear_daemon};
@@ -64,6 +66,8 @@ pub enum ToDaemon {
     Prepared {
         /// What became of it.
         standby: Standby,
+        /// The number that was asked with.
+        number: u64,
     },
     /// A signal was sent to the keeper, and means the daemon.
     Signal {
@@ -201,7 +205,10 @@ pub enum ToKeeper {
     /// The passenger is a program that [`ToKeeper::Upgrade`] will name soon: the keeper starts it as a daemon on
     /// standby, so that less is left to do when nobody answers. Without a passenger it ends what is on standby. Answered
     /// by [`ToDaemon::Prepared`].
-    Prepare,
+    Prepare {
+        /// Comes back with the answer.
+        number: u64,
+    },
     /// By a daemon on standby: it has looked at the records, and waits for its Hello.
     Prepared,
 }
@@ -279,13 +286,13 @@ impl ToDaemon {
             ToDaemon::Held { key } => (32, 0, key, 0, 0),
             ToDaemon::HeldEnd => (33, 0, 0, 0, 0),
             ToDaemon::Prepare => (36, 0, 0, 0, 0),
-            ToDaemon::Prepared { standby } => {
+            ToDaemon::Prepared { standby, number } => {
                 let standby = match standby {
                     Standby::None => 0,
                     Standby::Prepared => 1,
                     Standby::Ended => 2,
                 };
-                (37, standby, 0, 0, 0)
+                (37, standby, number, 0, 0)
             }
         };
         Wire { kind, a, b, c, d }.pack()
@@ -317,6 +324,7 @@ impl ToDaemon {
                     2 => Standby::Ended,
                     _ => Standby::None,
                 },
+                number: b,
             },
             _ => return None,
         })
@@ -339,7 +347,7 @@ impl ToKeeper {
             ToKeeper::Fetch => (34, 0, 0),
             ToKeeper::Upgrade => (35, 0, 0),
             ToKeeper::Inherit => (36, 0, 0),
-            ToKeeper::Prepare => (37, 0, 0),
+            ToKeeper::Prepare { number } => (37, 0, number),
             ToKeeper::Prepared => (38, 0, 0),
         };
         Wire { kind, a, b, ..Wire::default() }.pack()
@@ -361,7 +369,7 @@ impl ToKeeper {
             34 => ToKeeper::Fetch,
             35 => ToKeeper::Upgrade,
             36 => ToKeeper::Inherit,
-            37 => ToKeeper::Prepare,
+            37 => ToKeeper::Prepare { number: b },
             38 => ToKeeper::Prepared,
             _ => return None,
         })
@@ -494,131 +502,5 @@ fn next<T>(
             }
             _ => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    const ENDS: [Exit; 5] = [
-        Exit::Unknown,
-        Exit::Code(0),
-        Exit::Code(255),
-        Exit::Signal { signal: Signal::KILL, core: false },
-        Exit::Signal { signal: Signal::ABRT, core: true },
-    ];
-
-    #[test]
-    fn every_message_comes_back_as_it_was() {
-        let mut said = vec![
-            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: false, piles: true, standby: false },
-            ToDaemon::Hello { starts: 3, keeper_pid: 77, rolled_back: true, piles: false, standby: true },
-            ToDaemon::Held { key: Key::run(9).0 },
-            ToDaemon::HeldEnd,
-            ToDaemon::Prepare,
-            ToDaemon::Prepared { standby: Standby::None },
-            ToDaemon::Prepared { standby: Standby::Prepared },
-            ToDaemon::Prepared { standby: Standby::Ended },
-            ToDaemon::Signal { signal: Signal::HUP, sender: 5 },
-            ToDaemon::Nudge,
-            ToDaemon::Living { pid: 9, run: u64::MAX },
-            ToDaemon::LivingEnd,
-        ];
-        said.extend(ENDS.map(|exit| ToDaemon::Exit { pid: 1, run: 1 << 40, exit }));
-        said.extend(ENDS.map(|exit| ToDaemon::Stranger { pid: i32::MAX, exit }));
-        for m in said {
-            assert_eq!(ToDaemon::decode(&m.encode()), Some(m));
-        }
-        let heard = [
-            ToKeeper::Born { run: 1 << 63, pid: 3 },
-            ToKeeper::Ask { pid: 4 },
-            ToKeeper::Ack { pid: 5, run: 6 },
-            ToKeeper::List,
-            ToKeeper::Ready { detach: true },
-            ToKeeper::Ready { detach: false },
-            ToKeeper::Final { code: 255 },
-            ToKeeper::Again,
-            ToKeeper::Store { key: u64::MAX },
-            ToKeeper::Forget { key: Key::RECORDS.0 },
-            ToKeeper::Fetch,
-            ToKeeper::Upgrade,
-            ToKeeper::Inherit,
-            ToKeeper::Prepare,
-            ToKeeper::Prepared,
-        ];
-        for m in heard {
-            assert_eq!(ToKeeper::decode(&m.encode()), Some(m));
-        }
-    }
-
-    #[test]
-    fn numbers_are_pinned() {
-        let kind = |m: [u8; SIZE]| (u16::from_ne_bytes([m[0], m[1]]), u16::from_ne_bytes([m[2], m[3]]));
-        assert_eq!(kind(ToDaemon::Exit { pid: 1, run: 1, exit: Exit::Unknown }.encode()), (1, 3));
-        assert_eq!(kind(ToKeeper::Born { pid: 1, run: 1 }.encode()), (1, 1));
-        assert_eq!(kind(ToKeeper::Final { code: 1 }.encode()), (1, 6));
-        assert_eq!(kind(ToKeeper::Store { key: 1 }.encode()), (1, 32));
-        assert_eq!(kind(ToKeeper::Upgrade.encode()), (1, 35));
-        assert_eq!(kind(ToDaemon::HeldEnd.encode()), (1, 33));
-        assert_eq!(kind(ToKeeper::Prepare.encode()), (1, 37));
-        assert_eq!(kind(ToDaemon::Prepare.encode()), (1, 36));
-    }
-
-    #[test]
-    fn passengers_arrive_and_unwanted_ones_are_closed() {
-        let (a, b) = socket::pair().unwrap();
-        let (mut read, write) = io::pipe().unwrap();
-        send_fd(a.as_fd(), &ToKeeper::Store { key: 5 }, write.as_fd()).unwrap();
-        let Letter { word, passenger, .. } = hear_daemon(b.as_fd()).unwrap().unwrap();
-        assert_eq!(word, ToKeeper::Store { key: 5 });
-        io::Write::write_all(&mut std::fs::File::from(passenger.unwrap()), b"x").unwrap();
-        // With an unknown kind, more than one, and to somebody who does not expect any.
-        let mut odd = ToKeeper::List.encode();
-        odd[2..4].copy_from_slice(&999u16.to_ne_bytes());
-        socket::send_fds(a.as_fd(), &odd, &[write.as_fd()]).unwrap();
-        socket::send_fds(a.as_fd(), &ToKeeper::List.encode(), &[write.as_fd(), write.as_fd()]).unwrap();
-        let letter = hear_daemon(b.as_fd()).unwrap().unwrap();
-        assert!(letter.word == ToKeeper::List && letter.passenger.is_some());
-        drop(letter);
-        tell_daemon_fd(a.as_fd(), &ToDaemon::Held { key: 6 }, write.as_fd()).unwrap();
-        assert_eq!(recv(b.as_fd()).unwrap(), Some(ToDaemon::Held { key: 6 }));
-        drop(write);
-        let mut text = String::new();
-        io::Read::read_to_string(&mut read, &mut text).unwrap();
-        assert_eq!(text, "x", "and no copy is left");
-    }
-
-    #[test]
-    fn unknown_kinds_and_sizes_are_skipped() {
-        let (a, b) = socket::pair().unwrap();
-        let mut odd = ToKeeper::List.encode();
-        odd[2..4].copy_from_slice(&999u16.to_ne_bytes());
-        socket::send(a.as_fd(), &odd).unwrap();
-        socket::send(a.as_fd(), b"short").unwrap();
-        send(a.as_fd(), &ToKeeper::Ask { pid: 8 }).unwrap();
-        let letter = hear_daemon(b.as_fd()).unwrap().unwrap();
-        assert!(letter.word == ToKeeper::Ask { pid: 8 } && letter.passenger.is_none());
-        drop(a);
-        assert!(hear_daemon(b.as_fd()).unwrap().is_none());
-    }
-
-    #[test]
-    fn hello_is_the_first_word_but_for_one_on_standby() {
-        let (a, b) = socket::pair().unwrap();
-        let (mut read, write) = io::pipe().unwrap();
-        tell_daemon_fd(a.as_fd(), &ToDaemon::Prepare, write.as_fd()).unwrap();
-        let Ok(First::Prepare(Some(records))) = wait_first(b.as_fd()) else { panic!("no standby") };
-        drop((records, write));
-        assert_eq!(io::Read::read(&mut read, &mut [0]).unwrap(), 0);
-        tell_daemon(a.as_fd(), &ToDaemon::Prepare).unwrap();
-        assert!(matches!(wait_first(b.as_fd()), Ok(First::Prepare(None))));
-        let hello = Hello { starts: 2, keeper_pid: 10, rolled_back: true, piles: false, standby: true };
-        let Hello { starts, keeper_pid, rolled_back, piles, standby } = hello;
-        tell_daemon(a.as_fd(), &ToDaemon::Hello { starts, keeper_pid, rolled_back, piles, standby }).unwrap();
-        assert!(matches!(wait_first(b.as_fd()), Ok(First::Hello(heard)) if heard == hello));
-        tell_daemon(a.as_fd(), &ToDaemon::Nudge).unwrap();
-        assert!(wait_first(b.as_fd()).is_err());
-        drop(a);
-        assert_eq!(wait_first(b.as_fd()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

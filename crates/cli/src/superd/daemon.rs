@@ -3,7 +3,7 @@
 use super::ancestor;
 use super::args::Args;
 use super::check::boot_id;
-use super::guard::Guard;
+use super::guard::{Guard, Locks};
 use super::launch;
 use super::listen::{self, Doors, Shelf};
 use super::rebind::Rebinder;
@@ -175,15 +175,16 @@ fn run(args: &Args, world: World, places: Places, mut family: Family, mut rehear
             return Last::Failed(1);
         }
     };
-    let _lock = whole_again(&places);
+    let locks = Locks::default();
+    locks.hold(whole_again(&places));
     let records = inheritance.held.take(Key::RECORDS);
     let entrusted = is_entrusted(records.as_ref(), &inheritance);
     let failed = |code| if entrusted { Last::Failed(code) } else { Last::Code(code) };
-    let left = Left { inheritance, records, rehearsal };
+    let left = Left { inheritance, records, rehearsal, locks };
     match prepare_and_run(args, world, &places, family, left) {
         Ok(Ended::ForGood) => Last::Code(0),
         Ok(Ended::Again) => Last::Again,
-        Ok(Ended::Upgrade(_)) => Last::Replaced,
+        Ok(Ended::Upgrade(..)) => Last::Replaced,
         Ok(Ended::Orphaned(held)) => match legacy(&places, held, starts) {
             Ok(legacy) => Last::Keeper(Box::new(legacy)),
             Err(e) => {
@@ -244,6 +245,7 @@ struct Left {
     inheritance: Inheritance,
     records: Option<OwnedFd>,
     rehearsal: Rehearsal,
+    locks: Locks,
 }
 
 fn prepare_and_run(
@@ -251,7 +253,7 @@ fn prepare_and_run(
     world: World,
     places: &Places,
     family: Family,
-    Left { mut inheritance, records, rehearsal }: Left,
+    Left { mut inheritance, records, rehearsal, locks }: Left,
 ) -> Result<Ended, Stop> {
     let log_dir = log_dir(places, true);
     let keeper = if family.starts() > 0 { family.pid() } else { 0 };
@@ -345,6 +347,7 @@ fn prepare_and_run(
         pid_files,
         notices: notices.clone(),
         holder: holder.clone(),
+        locks,
     };
     let (settings_tx, news) = watch::channel(Arc::new(settings.clone()));
     let rebinder = Rebinder {
@@ -452,7 +455,7 @@ fn serve(
     let Doors { open, mut files, handed, .. } = doors;
     rebinder.files.append(&mut files);
     let pid_files = guard.pid_files.clone();
-    let holder = guard.holder.clone();
+    let (holder, locks) = (guard.holder.clone(), guard.locks.clone());
     let done = runtime.block_on(async {
         let (engine, handle) = Engine::new(setup).map_err(|e| Stop::io("cannot start the engine", &e))?;
         let api_setup = supers_api::Setup {
@@ -472,9 +475,12 @@ fn serve(
         api.adopt(now.1);
         let work = async {
             let ended = engine.run(ready).await;
-            if let Ended::Upgrade(binary) = &ended
-                && holder.upgrade(binary.as_fd()).is_ok()
-            {
+            if let Ended::Upgrade(binary, quiet) = &ended {
+                locks.let_go();
+                if holder.upgrade(binary.as_fd(), *quiet).is_err() {
+                    return ended;
+                }
+
                 // The next daemon is there. Nothing is cleared away: to close the watch of the runtime folder alone
                 // takes the kernel 15 ms.
                 process::end_now(0);
@@ -490,14 +496,16 @@ fn serve(
             ended = work => ended,
         };
         match ended {
-            Ended::Upgrade(_) => return Ok(Ended::Broken("the keeper does not take the new program".into())),
+            Ended::Upgrade(..) => {
+                return Ok(Ended::Broken("the keeper does not take the new program".into()));
+            }
             // Open answers are finished, the one to `shutdown` among them.
             Ended::ForGood | Ended::Again | Ended::Refused(_) => api.join(),
             Ended::Orphaned(_) | Ended::Broken(_) => {}
         }
         Ok(ended)
     });
-    if !matches!(done, Ok(Ended::Upgrade(_) | Ended::Orphaned(_) | Ended::Broken(_))) {
+    if !matches!(done, Ok(Ended::Upgrade(..) | Ended::Orphaned(_) | Ended::Broken(_))) {
         for file in rebinder.files.iter().chain(&pid_files) {
             let _ = fs::remove_file(file);
         }
@@ -534,6 +542,7 @@ async fn hand_on(handle: &supers_engine::Handle, api: &supers_api::Handle, holde
     for (n, fd) in fds.iter().enumerate() {
         holder.hold_socket(Key::connection(n), fd.as_fd());
     }
+    drop(fds);
     handle.doors_quiet(text).await;
     std::future::pending().await
 }

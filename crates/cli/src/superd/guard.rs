@@ -10,6 +10,7 @@ use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use supers_config::Settings;
 use supers_config::places::Places;
@@ -21,6 +22,24 @@ use tokio::net::unix::pipe::Receiver;
 /// Who deletes a folder deletes its files one by one: what is made again too soon goes as well.
 const LET_THEM_FINISH: Duration = Duration::from_millis(100);
 
+/// The configuration's lock where it had to be taken anew, since the one that the keeper has lies in a deleted file. It
+/// is held until the daemon makes way for another, which takes it then.
+#[derive(Clone, Default)]
+pub(super) struct Locks(Arc<Mutex<Option<OwnedFd>>>);
+
+impl Locks {
+    /// Holds it, in place of one before.
+    pub(super) fn hold(&self, lock: Option<OwnedFd>) {
+        if lock.is_some() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+        }
+    }
+
+    pub(super) fn let_go(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// What belongs into the runtime folder of a running daemon.
 pub(super) struct Guard {
     pub(super) places: Places,
@@ -31,13 +50,12 @@ pub(super) struct Guard {
     pub(super) pid_files: Vec<PathBuf>,
     pub(super) notices: Notices,
     pub(super) holder: Holder,
+    pub(super) locks: Locks,
 }
 
 impl Guard {
     /// Never ends. Asleep unless something happens in the folder itself.
     pub(super) async fn keep(self, api: &supers_api::Handle) {
-        // Held as long as the daemon lives.
-        let mut locks = None;
         // Without a descriptor for it nobody watches, which harms nothing by itself.
         while let Ok(watch) = watch(&self.places.runtime) {
             while self.is_whole() {
@@ -49,14 +67,13 @@ impl Guard {
             }
             let dir = self.places.runtime.display();
             match self.restore(api) {
-                Ok(lock) => locks = lock.or(locks),
+                Ok(lock) => self.locks.hold(lock),
                 Err(why) => {
                     self.notices.add(format!("the runtime folder {dir} is gone: {why}"));
                     return pending().await;
                 }
             }
         }
-        drop(locks);
         pending().await
     }
 

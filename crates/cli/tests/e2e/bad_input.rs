@@ -357,8 +357,13 @@ fn a_runtime_folder_that_is_deleted_while_running() {
     // New runs get their pipes too.
     w.supers_ok(&["restart", "good"]);
     w.until_fact("it printed again", || Some(()).filter(|()| log(&w, "good") == "fine\nfine\n"));
-    // And the next daemon is still refused.
+    // And the next daemon is still refused; also when another one has taken over, twice.
     assert_eq!(w.superd_ends(&[]).code, 1);
+    for _ in 0..2 {
+        w.supers_ok(&["upgrade"]);
+        let end = w.superd_ends(&[]);
+        assert!(end.code == 1 && end.stderr.contains("another superd"), "{end:?}");
+    }
 }
 
 #[test]

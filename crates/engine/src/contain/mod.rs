@@ -230,7 +230,8 @@ impl Contain {
         self.worker.as_ref().map_or(0, |w| w.refused.load(Ordering::Relaxed))
     }
 
-    fn is_idle(&self) -> bool {
+    /// Nothing that was asked for is under way.
+    pub(crate) fn is_idle(&self) -> bool {
         self.worker.as_ref().is_none_or(|w| w.waiting.load(Ordering::Acquire) == 0)
     }
 

@@ -8,7 +8,7 @@ use crate::failpoint::hit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 use supers_core::exit::StartError;
 use supers_core::ids::UnitId;
@@ -94,12 +94,14 @@ impl Logs {
     /// Another daemon takes over: leaves everything where it is, and comes back when nothing is moved any more. Bytes
     /// that were read already are written if their target takes them. The thread ends by itself; to close all that
     /// it has open takes a while with a thousand units, for which nobody need wait.
-    pub fn leave(&self) {
+    ///
+    /// False when the thread is stuck.
+    pub fn leave(&self) -> bool {
         self.shared.book.leave();
         let (done, wait) = channel();
         self.shared.send(Cmd::Leave(done));
         // An error is what is waited for; a thread that ended by itself would never send it.
-        let _ = wait.recv_timeout(LEAVE_LIMIT);
+        wait.recv_timeout(LEAVE_LIMIT) != Err(RecvTimeoutError::Timeout)
     }
 
     /// The thread has ended: nothing is moved any more.

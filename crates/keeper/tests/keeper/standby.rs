@@ -29,8 +29,8 @@ impl Daemon {
         write.write_all(b"records").unwrap();
         drop(write);
         self.store(Key::RECORDS, read.as_fd());
-        self.give(ToKeeper::Prepare, program.as_fd());
-        assert_eq!(self.word(), ToDaemon::Prepared { standby: became });
+        self.give(ToKeeper::Prepare { number: 9 }, program.as_fd());
+        assert_eq!(self.word(), ToDaemon::Prepared { standby: became, number: 9 });
     }
 }
 
@@ -89,8 +89,8 @@ pub(crate) fn dismissed(daemon: &mut Daemon) {
     let program = own_program();
     daemon.stand_by(&program, Standby::Prepared);
     daemon.stand_by(&program, Standby::None);
-    daemon.say(ToKeeper::Prepare);
-    assert_eq!(daemon.word(), ToDaemon::Prepared { standby: Standby::None });
+    daemon.say(ToKeeper::Prepare { number: 10 });
+    assert_eq!(daemon.word(), ToDaemon::Prepared { standby: Standby::None, number: 10 });
     // No sooner than it is reaped.
     while children(daemon.keeper) > 1 {
         daemon.say(ToKeeper::List);
