@@ -104,6 +104,7 @@ impl Engine {
         }
         self.perform();
         self.ask_for_starts(starts);
+        self.gone.clear();
         for (run, pid, foreign) in std::mem::take(&mut self.to_settle) {
             if let Err(e) = self.family.settle(run, pid, foreign) {
                 let text = format!("cannot reap pid {}: {}", pid.0, supers_os::error_text(&e));
@@ -355,7 +356,7 @@ impl Engine {
         self.ending = None;
         self.bus.ended(run);
         // Until here the zombie pinned the pid: a sweep of its group could not meet a stranger.
-        self.runs.remove(&run);
+        self.gone.extend(self.runs.remove(&run));
         if foreign && !self.runs.values().any(|r| r.foreign) {
             self.notices.clear(adopt::WEAKENED);
         }

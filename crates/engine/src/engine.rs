@@ -156,6 +156,8 @@ pub struct Engine {
     /// Units to look at when tickets are judged, besides those the fleet calls changed.
     pub(crate) touched: BTreeSet<UnitId>,
     pub(crate) runs: HashMap<RunId, Run>,
+    /// Those that ended in this turn: what they had is closed when somebody waits for that no more.
+    pub(crate) gone: Vec<Run>,
     /// Spawns under way.
     pub(crate) spawning: HashSet<RunId>,
     /// Starts that failed when the child had told the keeper of itself, and whose end is not told yet.
@@ -314,6 +316,7 @@ impl Engine {
             deeds: Vec::new(),
             touched: BTreeSet::new(),
             runs: HashMap::new(),
+            gone: Vec::new(),
             spawning: HashSet::new(),
             failed: HashSet::new(),
             unexecuted: HashMap::new(),

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use supers_config::unit;
 use supers_core::exit::{Stage, StartError};
 use supers_core::spec::{Command, Context, EnvFile, Spec};
@@ -187,12 +188,27 @@ fn own_home() -> Result<std::path::PathBuf, StartError> {
 /// Standard input: the reading end for the child, and the end that the daemon keeps.
 pub(crate) fn stdin(context: &Context) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
     if !context.stdin_pipe {
-        return Ok((File::open("/dev/null")?.into(), None));
+        return Ok((nothing()?, None));
     }
     let (read, write) = io::pipe()?;
     let write = OwnedFd::from(write);
     supers_os::pipe::set_nonblocking(&write)?;
     Ok((read.into(), Some(write)))
+}
+
+/// An input that has ended. Opened once: a copy of a descriptor costs a tenth of that.
+fn nothing() -> io::Result<OwnedFd> {
+    static NOTHING: OnceLock<OwnedFd> = OnceLock::new();
+    match NOTHING.get() {
+        Some(opened) => opened.try_clone(),
+        None => {
+            let opened = OwnedFd::from(File::open("/dev/null")?);
+            let copy = opened.try_clone();
+            // Another thread may have been quicker.
+            let _ = NOTHING.set(opened);
+            copy
+        }
+    }
 }
 
 #[cfg(test)]

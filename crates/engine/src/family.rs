@@ -82,6 +82,8 @@ struct Keeper {
     asked: bool,
     /// Messages that found the socket full, in order. Bounded by the number of living runs.
     unsent: VecDeque<ToKeeper>,
+    /// It is watched for room.
+    waits: bool,
     /// See [`Family::be_missed_early`].
     high: Option<OwnedFd>,
 }
@@ -146,8 +148,19 @@ impl Family {
         else {
             return Err(io::Error::other("the keeper is confused"));
         };
-        let (asked, unsent, high) = (false, VecDeque::new(), None);
-        Family::new(Some(Keeper { socket, starts, pid, rolled_back, piles, standby, asked, unsent, high }))
+        let (asked, unsent, waits, high) = (false, VecDeque::new(), false, None);
+        Family::new(Some(Keeper {
+            socket,
+            starts,
+            pid,
+            rolled_back,
+            piles,
+            standby,
+            asked,
+            unsent,
+            waits,
+            high,
+        }))
     }
 
     /// Without a keeper.
@@ -433,10 +446,15 @@ impl Family {
                 Err(e) => return Err(e),
             }
         }
-        let interest = if keeper.unsent.is_empty() { Interest::Read } else { Interest::ReadWrite };
+        let waits = !keeper.unsent.is_empty();
+        let interest = if waits { Interest::ReadWrite } else { Interest::Read };
         match &self.main {
-            Some(main) => main.get_ref().modify(keeper.socket.as_fd(), KEEPER, interest),
-            None => Ok(()),
+            Some(main) if keeper.waits != waits => {
+                main.get_ref().modify(keeper.socket.as_fd(), KEEPER, interest)?;
+                keeper.waits = waits;
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -449,25 +467,24 @@ impl Family {
                 Some(main) => main.get_ref().wait(&mut events, Some(Duration::ZERO)).unwrap_or(0),
                 None => 0,
             };
-            let mut progress = false;
             for event in &events[..n] {
-                progress |= match event.token() {
+                match event.token() {
                     KEEPER => self.hear_keeper(&mut news),
                     SIGNALS => self.hear_signals(&mut news),
                     run => self.ended(RunId(run), &mut news),
-                };
+                }
             }
-            if !progress {
+            // All that there was; what comes from here on wakes the daemon again.
+            if n < events.len() {
                 break;
             }
         }
         news
     }
 
-    fn hear_keeper(&mut self, news: &mut Vec<Tidings>) -> bool {
+    fn hear_keeper(&mut self, news: &mut Vec<Tidings>) {
         let _ = self.flush();
-        let Some(keeper) = &mut self.keeper else { return false };
-        let before = news.len();
+        let Some(keeper) = &mut self.keeper else { return };
         loop {
             match keeper_proto::recv(keeper.socket.as_fd()) {
                 Ok(Some(message)) => news.extend(translate(message)),
@@ -479,7 +496,6 @@ impl Family {
                 }
             }
         }
-        news.len() > before
     }
 
     /// Ends that the keeper was asked about and cannot tell any more.
@@ -490,17 +506,15 @@ impl Family {
         }
     }
 
-    fn hear_signals(&mut self, news: &mut Vec<Tidings>) -> bool {
-        let before = news.len();
+    fn hear_signals(&mut self, news: &mut Vec<Tidings>) {
         while let Ok(Some(info)) = self.signals.read() {
             news.push(Tidings::Signal(info.signal));
         }
-        news.len() > before
     }
 
-    /// A pidfd is readable. True when its end is told.
-    fn ended(&mut self, run: RunId, news: &mut Vec<Tidings>) -> bool {
-        let Some(watched) = self.watched.get(&run) else { return false };
+    /// A pidfd is readable.
+    fn ended(&mut self, run: RunId, news: &mut Vec<Tidings>) {
+        let Some(watched) = self.watched.get(&run) else { return };
         let pid = watched.pid;
         let exit = match (&watched.foreign, &self.keeper) {
             (Some(pidfd), _) => match foreign_exit(pid, pidfd) {
@@ -508,7 +522,10 @@ impl Family {
                 None => {
                     // Somebody else's zombie, which does not tell us: its parent's reaping does.
                     let again = self.main().and_then(|m| m.modify(pidfd.as_fd(), run.0, Interest::EndOnce));
-                    return again.is_err() && tell(run, pid, Exit::Unknown, news);
+                    if again.is_err() {
+                        news.push(Tidings::Ended { run, pid, exit: Exit::Unknown });
+                    }
+                    return;
                 }
             },
             (None, None) => Some(reap::peek(pid).ok().flatten().unwrap_or(Exit::Unknown)),
@@ -519,19 +536,13 @@ impl Family {
             (None, Some(_)) => process::zombie_exit(pid.0).ok().flatten().filter(|e| *e != Exit::Code(0)),
         };
         match exit {
-            Some(exit) => tell(run, pid, exit, news),
+            Some(exit) => news.push(Tidings::Ended { run, pid, exit }),
             None => {
                 // A full socket keeps the question until there is room; a dead keeper is told otherwise.
                 let _ = self.send(ToKeeper::Ask { pid: pid.0 });
-                false
             }
         }
     }
-}
-
-fn tell(run: RunId, pid: Pid, exit: Exit, news: &mut Vec<Tidings>) -> bool {
-    news.push(Tidings::Ended { run, pid, exit });
-    true
 }
 
 /// How a process ended whose parent is somebody else; `None` while only its parent may know.

@@ -155,14 +155,23 @@ impl Group {
     /// # Errors
     /// The kernel's.
     pub fn join(&self) -> io::Result<CgroupJoin> {
-        make_folder(&self.folder)?;
         let directory = match self.kind {
             Kind::V2 => {
                 let mut options = OpenOptions::new();
                 options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_PATH);
-                Some(Arc::new(options.open(&self.folder)?.into()))
+                let opened = match options.open(&self.folder) {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                        make_folder(&self.folder)?;
+                        options.open(&self.folder)?
+                    }
+                    other => other?,
+                };
+                Some(Arc::new(opened.into()))
             }
-            Kind::V1Freezer | Kind::V1Pids => None,
+            Kind::V1Freezer | Kind::V1Pids => {
+                make_folder(&self.folder)?;
+                None
+            }
         };
         let procs = CString::new(self.folder.join("cgroup.procs").into_os_string().into_vec())?;
         Ok(CgroupJoin::Group { directory, procs })
