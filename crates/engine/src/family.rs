@@ -332,7 +332,7 @@ impl Family {
     }
 
     /// What a daemon before this one left with the keeper, as far as it is needed to answer anybody;
-    /// [`Family::inherit_rest`] brings the rest. Waits for the answer; other news that comes meanwhile is kept.
+    /// `inherit_rest` brings the rest. Waits for the answer; other news that comes meanwhile is kept.
     ///
     /// # Errors
     /// The keeper does not answer, or is gone.

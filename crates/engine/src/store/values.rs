@@ -23,11 +23,9 @@ impl Values<'_> {
 
     /// Where they lie.
     pub(super) fn places(index: &BTreeMap<Box<str>, Span>) -> Vec<Place> {
-        let place = |(key, span): (&Box<str>, &Span)| {
-            let value = span.place();
-            (value.start.saturating_sub(key.len())..value.start, value)
-        };
-        index.iter().map(place).collect()
+        let place =
+            |key: &str, value: Range<usize>| (value.start.saturating_sub(key.len())..value.start, value);
+        index.iter().map(|(key, span)| place(key, span.place())).collect()
     }
 
     fn key(&self, place: &Range<usize>) -> &[u8] {
