@@ -530,3 +530,37 @@ fn one_tick_serves_all_that_is_due() {
     );
     assert_eq!(stage.fleet.deadline(), None);
 }
+
+#[test]
+fn no_deadline_passes_while_an_end_waits_to_be_told() {
+    let job = |name: &str, n: usize| {
+        with(name, |s| {
+            s.kind = Kind::Oneshot;
+            s.start_timeout = Some(secs(2));
+            s.exec = commands(n).into();
+        })
+    };
+    let mut stage = Stage::new([job("job", 1), job("long", 2), ini("web")]);
+    stage.play(
+        "
+        boot => job spawn, long spawn, web spawn
+        spawned job long web => -
+        is-gone job => -
+        is-gone long => -
+        is-gone web => -
+        ",
+    );
+    assert_eq!(stage.fleet.deadline(), None);
+    stage.play(
+        "
+        +3s => -
+        ? => job=STARTING long=STARTING web=STARTING
+        exits 0 job => -
+        ? => job=EXITED long=STARTING web=STARTING
+        exits 0 long => long spawn 1
+        spawned long => -
+        +0s => long TERM
+        ",
+    );
+    assert_eq!(stage.fleet.deadline(), Some(time(secs(93)).mono));
+}

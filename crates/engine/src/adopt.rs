@@ -94,8 +94,8 @@ impl Engine {
         };
         self.again = daemon.again;
         let before = (daemon.version.clone(), daemon.leaving);
-        // Our own keeper knows every child that ever began.
-        let same_keeper = daemon.keeper != 0 && daemon.keeper == self.family.pid();
+        // Our own keeper knows every child that ever began, if it lived to tell.
+        let same_keeper = left.listed && daemon.keeper != 0 && daemon.keeper == self.family.pid();
         let mut runs = Vec::with_capacity(units.len());
         let mut ids = Vec::with_capacity(units.len());
         self.fleet.make_room(units.len());
@@ -288,6 +288,9 @@ impl Engine {
             exit: None,
         };
         self.runs.insert(run, r);
+        if left.ended.contains(&run) {
+            self.fleet.end_is_known(unit, run);
+        }
         self.to_signal.extend(saved.due.map(|(signal, group)| (unit, run, signal, group)));
         hit("takeover.run");
         let unheard = fifos[0].as_ref().and_then(|fifo| supers_os::pipe::fionread(fifo).ok());

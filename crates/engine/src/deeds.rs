@@ -291,6 +291,7 @@ impl Engine {
         }
         r.exit = Some(exit);
         self.family.unwatch(run, &r.pidfd);
+        self.fleet.end_is_known(r.unit, run);
         self.store_last_words(run);
     }
 

@@ -1,7 +1,8 @@
 //! Deaths on demand: places in the code where a test may have the daemon killed.
 //!
 //! `SUPERS_FAILPOINT=rotate.cut` kills it with SIGKILL when it comes by the place of that name, `rotate.cut:3`
-//! when it does so for the third time. `SUPERS_FAILPOINT_FILE=/path` names a file that holds such a text, or is
+//! when it does so for the third time; `keeper@rotate.cut` kills its keeper instead, and it goes on when that has
+//! ended. `SUPERS_FAILPOINT_FILE=/path` names a file that holds such a text, or is
 //! absent most of the time: it is looked at whenever a place is passed. The daemon that dies takes the line out of it
 //! first, leaves its pid in `/path.pid`; a second line is for the next daemon. Only in builds with debug assertions; in others a place costs nothing.
 
@@ -17,14 +18,18 @@ pub fn hit(_name: &str) {}
 
 #[cfg(debug_assertions)]
 mod armed {
+    use std::os::fd::AsFd;
     use std::path::{Path, PathBuf};
     use std::sync::{Mutex, OnceLock, PoisonError};
     use supers_core::ids::Pid;
     use supers_core::signal::Signal;
+    use supers_os::{poll, reap};
 
     /// The environment variables.
     const VARIABLE: &str = "SUPERS_FAILPOINT";
     const FILE: &str = "SUPERS_FAILPOINT_FILE";
+    /// Before the name of a place: not the daemon dies there.
+    const KEEPER: &str = "keeper@";
 
     /// Where it is said which place is deadly.
     enum Source {
@@ -37,7 +42,7 @@ mod armed {
         static SOURCE: OnceLock<Source> = OnceLock::new();
         match SOURCE.get_or_init(source) {
             Source::Nowhere => {}
-            Source::Text(text) if is_due(name, text) => die(),
+            Source::Text(text) if is_due(name, text) => strike(text),
             Source::Text(_) => {}
             Source::File(path) => by_file(name, path),
         }
@@ -66,7 +71,7 @@ mod armed {
             false => std::fs::write(&other, rest).and_then(|()| std::fs::rename(&other, path)),
         };
         if taken.is_ok() {
-            die();
+            strike(first);
         }
     }
 
@@ -78,6 +83,7 @@ mod armed {
             Some((wanted, count)) => (wanted, count.parse().unwrap_or(1)),
             None => (text, 1),
         };
+        let wanted = wanted.strip_prefix(KEEPER).unwrap_or(wanted);
         if wanted != name {
             return false;
         }
@@ -89,10 +95,15 @@ mod armed {
         passed.1 == count
     }
 
-    /// No last words: that is the purpose. It does not return when it succeeds.
-    fn die() {
-        if let Ok(pid) = i32::try_from(std::process::id()) {
-            let _ = supers_os::reap::kill(Pid(pid), Signal::KILL);
+    /// No last words: that is the purpose. It returns only when it was the keeper that had to go.
+    fn strike(text: &str) {
+        let keeper = text.starts_with(KEEPER);
+        let pid = if keeper { std::os::unix::process::parent_id() } else { std::process::id() };
+        let Ok(pid) = i32::try_from(pid).map(Pid) else { return };
+        let gone = reap::pidfd_open(pid);
+        let killed = reap::kill(pid, Signal::KILL);
+        if let (true, Ok(()), Ok(gone)) = (keeper, killed, gone) {
+            let _ = poll::wait_readable(gone.as_fd(), None);
         }
     }
 }

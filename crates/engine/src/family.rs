@@ -8,6 +8,7 @@
 //! already is dropped.
 
 use crate::clock;
+use crate::failpoint::hit;
 use crate::held::{Holder, Inheritance, insist};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -324,11 +325,17 @@ impl Family {
         let Some(keeper) = self.keeper.as_mut().filter(|keeper| !keeper.asked) else { return Ok(()) };
         let socket = keeper.socket.as_fd();
         keeper.asked = true;
-        if keeper.piles {
-            return keeper_proto::send(socket, &ToKeeper::Inherit);
+        hit("takeover.hello");
+        let asked = match keeper.piles {
+            true => keeper_proto::send(socket, &ToKeeper::Inherit),
+            false => keeper_proto::send(socket, &ToKeeper::List)
+                .and_then(|()| keeper_proto::send(socket, &ToKeeper::Fetch)),
+        };
+        match asked {
+            // There is no answer to wait for, which is seen there.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
         }
-        keeper_proto::send(socket, &ToKeeper::List)?;
-        keeper_proto::send(socket, &ToKeeper::Fetch)
     }
 
     /// What a daemon before this one left with the keeper, as far as it is needed to answer anybody;
@@ -348,11 +355,16 @@ impl Family {
     /// The descriptors of units, which may be thousands.
     ///
     /// # Errors
-    /// The keeper does not answer, or is gone.
+    /// The keeper does not answer.
     pub(crate) fn inherit_rest(&mut self, found: &mut Inheritance) -> io::Result<()> {
-        match self.receive(found, |found| found.fetched) {
-            // It is known what runs, and the rest is found by its name: this process takes the keeper's place.
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+        self.receive(found, |found| found.fetched)
+    }
+
+    /// What the keeper tells, until it is enough or the keeper is gone. Then what it did not tell is found by its
+    /// name or in the records, and this process takes its place.
+    fn receive(&mut self, found: &mut Inheritance, enough: impl Fn(&Inheritance) -> bool) -> io::Result<()> {
+        match self.receive_all(found, enough) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
                 found.fetched = true;
                 let mut news = std::mem::take(&mut self.early);
                 self.keeper_is_gone(&mut news);
@@ -364,15 +376,20 @@ impl Family {
     }
 
     fn keeper_is_gone(&mut self, news: &mut Vec<Tidings>) {
-        if let (Some(main), Some(keeper)) = (&self.main, &self.keeper) {
-            let _ = main.get_ref().remove(keeper.socket.as_fd());
+        let epoll = self.main.as_ref().map(AsyncFd::get_ref).or(self.epoll.as_ref());
+        if let (Some(epoll), Some(keeper)) = (epoll, &self.keeper) {
+            let _ = epoll.remove(keeper.socket.as_fd());
         }
         self.orphaned = true;
         news.push(Tidings::KeeperGone);
         self.unanswered(news);
     }
 
-    fn receive(&mut self, found: &mut Inheritance, enough: impl Fn(&Inheritance) -> bool) -> io::Result<()> {
+    fn receive_all(
+        &mut self,
+        found: &mut Inheritance,
+        enough: impl Fn(&Inheritance) -> bool,
+    ) -> io::Result<()> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         let socket = keeper.socket.as_fd();
         let until = clock::now().mono + ANSWER_WAIT;

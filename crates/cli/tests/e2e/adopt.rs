@@ -8,6 +8,7 @@ use crate::crash::{
 };
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 use supers_testkit::{Process, World};
 
 fn actor(w: &World) -> String {
@@ -60,6 +61,29 @@ fn a_oneshot_whose_command_ended_meanwhile_goes_on_with_the_next() {
     let end = w.until("all is done", |s| ["EXITED", "FATAL"].contains(&s.state("steps")));
     assert_eq!(log(&w, "steps"), "one\ntwo\nthree\n");
     assert_eq!(end.get("steps")["exit"], 3);
+}
+
+#[test]
+fn a_oneshot_that_ended_in_time_is_not_timed_out_though_nobody_heard_of_it() {
+    let mut w = world();
+    let gate = place(&w, "gate");
+    let words = format!("print up wait-file {gate} print done");
+    unit(&w, "job", &words, "Type=oneshot\nTimeoutStartSec=2s");
+    unit(&w, "late", "print up wait", "Type=oneshot\nTimeoutStartSec=2s");
+    unit(&w, "other", "print up wait", "");
+    w.superd();
+    ["job", "late", "other"].iter().for_each(|name| drop(until_printed(&w, name, "up")));
+    let job = Process::open(w.status().pid("job")).unwrap();
+    let other = process(&w, "other");
+    while_it_is_away(&mut w, |w| {
+        w.write("gate", "");
+        assert!(job.wait(w.deadline().left()));
+        assert!(!other.wait(Duration::from_millis(2100)), "the other one waits for ever");
+    });
+    let now = w.until("both have ended", |s| s.pid("job") == 0 && s.pid("late") == 0);
+    assert_eq!((now.state("job"), now.get("job")["exit"].as_i64()), ("EXITED", Some(0)), "{}", w.logs());
+    assert_eq!(now.state("late"), "FATAL");
+    assert_eq!(log(&w, "job"), "up\ndone\n");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::common::{log, much_under_way, must_end, process, unit, until_printed, until_state, world};
 use crate::crash::{
-    TERM, crash, daemon_process, daemon_view, essence, essences, living, noted, under_reaper,
+    TERM, USR1, crash, daemon_process, daemon_view, essence, essences, living, noted, under_reaper,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -83,6 +83,64 @@ fn the_daemon_takes_its_place_and_programs_go_on() {
         assert_eq!(living(&w, &format!("pids-{name}")), BTreeSet::new());
     }
     assert_eq!(w.supers(&["status"]).code, 7);
+}
+
+/// Kills the daemon, and the keeper when the next daemon comes by this place.
+fn kill_keeper_at(place: &str) {
+    let mut w = world();
+    w.env("SUPERS_FAILPOINT_FILE", &w.path("failpoint").display().to_string());
+    for name in ["a", "b"] {
+        unit(&w, name, &noted(&w, name, "on USR1 print again print up wait"), "");
+    }
+    unit(&w, "stopped", "wait", "");
+    w.superd();
+    ["a", "b"].iter().for_each(|name| drop(until_printed(&w, name, "up")));
+    w.supers_ok(&["stop", "stopped"]);
+    let before = w.status();
+    let view = daemon_view(&w).unwrap();
+    let number = |v: &Value, key: &str| i32::try_from(v[key].as_i64().unwrap()).unwrap();
+    let keeper = Process::open(number(&view, "pid")).unwrap();
+    w.write("failpoint", &format!("keeper@{place}"));
+    assert!(daemon_process(&w).kill());
+    assert!(keeper.wait(w.deadline().left()), "the keeper dies at {place}");
+    let after = w.until_fact(&format!("another keeper answers for, after {place}"), || {
+        daemon_view(&w).filter(|d| number(d, "pid") != keeper.pid)
+    });
+    let next = Process::open(number(&after, "pid")).unwrap();
+    assert_eq!(next.comm(), "super-keeper", "{place}");
+    assert_eq!(essences(&w.status()), essences(&before), "{place}");
+    assert_eq!(weakened(&w).len(), 1, "{place}: {after:?}");
+    let a = process(&w, "a");
+    assert!(a.signal(USR1));
+    until_printed(&w, "a", "again");
+    assert_eq!(log(&w, "a"), "up\nagain\n", "{place}");
+    for name in ["a", "b"] {
+        assert_eq!(living(&w, &format!("pids-{name}")), BTreeSet::from([before.pid(name)]), "{name}, {place}");
+    }
+    end(&w, &next);
+    must_end(&w, &a);
+}
+
+#[test]
+fn a_daemon_that_has_only_begun_takes_its_place() {
+    // Before it was asked for anything; before its descriptors were all fetched; before that was of any use.
+    ["takeover.hello", "takeover.begin", "takeover.found", "takeover.resumed"]
+        .into_iter()
+        .for_each(kill_keeper_at);
+}
+
+#[test]
+fn the_first_daemon_of_all_takes_its_place() {
+    let mut w = world();
+    w.env("SUPERS_FAILPOINT_FILE", &w.path("failpoint").display().to_string());
+    w.write("failpoint", "keeper@takeover.hello");
+    unit(&w, "a", &noted(&w, "a", "print up wait"), "");
+    w.superd_started(&[]);
+    let view = w.until_fact("a daemon answers", || daemon_view(&w));
+    let keeper = Process::open(i32::try_from(view["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    until_printed(&w, "a", "up");
+    assert_eq!(living(&w, "pids-a"), BTreeSet::from([process(&w, "a").pid]));
+    end(&w, &keeper);
 }
 
 #[test]

@@ -91,6 +91,8 @@ pub struct Fleet {
     slots: Vec<Option<Slot>>,
     by_name: BTreeMap<String, UnitId>,
     deadlines: BTreeSet<(Mono, UnitId)>,
+    /// Runs that have ended and whose ends are not told yet.
+    ending: BTreeSet<(UnitId, RunId)>,
     next_run: u64,
     queue: VecDeque<(UnitId, Event)>,
     sequences: Vec<Sequence>,
@@ -414,6 +416,19 @@ impl Fleet {
         self.run_queue(now, out);
     }
 
+    /// The process of this run has ended; [`Event::Exited`] follows when its output is stored. Until then no deadline
+    /// of its unit passes: whatever it was for, it was kept.
+    pub fn end_is_known(&mut self, id: UnitId, run: RunId) {
+        self.ending.insert((id, run));
+        if let Some(at) = self.get(id).and_then(|slot| slot.unit.state.deadline()) {
+            self.deadlines.remove(&(at, id));
+        }
+    }
+
+    fn is_ending(&self, id: UnitId) -> bool {
+        self.ending.range((id, RunId(0))..=(id, RunId(u64::MAX))).next().is_some()
+    }
+
     /// All deadlines that are over.
     pub fn tick(&mut self, now: Now, out: &mut Vec<Deed>) {
         while let Some((at, id)) = self.deadlines.first().copied() {
@@ -453,6 +468,9 @@ impl Fleet {
                 return self.consequences(id, now, out);
             }
         }
+        if let Event::Exited { run, .. } = &event {
+            self.ending.remove(&(id, *run));
+        }
         let Some(slot) = self.get(id) else { return };
         if let Event::Start { hold, .. } = &mut event {
             *hold = slot.links.after.iter().any(|d| self.is_undecided(slot, *d) || self.is_missing(slot, *d));
@@ -482,7 +500,7 @@ impl Fleet {
         if let Some(at) = old.filter(|_| old != new) {
             self.deadlines.remove(&(at, id));
         }
-        if let Some(at) = new {
+        if let Some(at) = new.filter(|_| !self.is_ending(id)) {
             self.deadlines.insert((at, id));
         }
     }

@@ -141,6 +141,10 @@ impl Stage {
                     self.fleet.fact(self.id(name), event, now, &mut self.deeds);
                 }
             }
+            ["is-gone", name] => {
+                let run = self.run(name);
+                self.fleet.end_is_known(self.id(name), run);
+            }
             ["fails", name] => {
                 let event = Event::SpawnFailed { run: self.run(name), error: start_error() };
                 self.fleet.fact(self.id(name), event, now, &mut self.deeds);
