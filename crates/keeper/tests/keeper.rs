@@ -23,7 +23,7 @@ use runner::World;
 /// Name, the runner's side, the daemon's side.
 type Scenario = (&'static str, fn(&mut World), fn(&mut daemon::Daemon));
 
-const SCENARIOS: [Scenario; 28] = [
+const SCENARIOS: [Scenario; 29] = [
     ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
     ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
     ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
@@ -43,6 +43,7 @@ const SCENARIOS: [Scenario; 28] = [
     ("a_last_word_behind_a_reset_is_the_last", runner::ends_with::<12>, holding::last_word),
     ("a_daemon_becomes_the_keeper", holding::see_heir, holding::heir),
     ("an_upgrade_changes_daemon_and_keeper", upgrade::see_good, upgrade::good),
+    ("an_upgrade_is_heard_beside_a_stop", upgrade::see_stopped, upgrade::stopped),
     ("a_keeper_that_cannot_follow_goes_on", upgrade::see_half, upgrade::half),
     ("a_bad_program_is_rolled_back", upgrade::see_bad, upgrade::bad),
     ("what_is_no_program_is_rolled_back", upgrade::see_garbage, upgrade::garbage),

@@ -1,11 +1,13 @@
 //! Scenarios of upgrades. The daemon's side of each is followed by the runner's.
 
 use crate::daemon::{Daemon, die, shell};
-use crate::runner::World;
+use crate::runner::{PATIENCE, World};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use supers_os::keeper_proto::{Key, ToDaemon, ToKeeper};
+use std::process::Command;
+use supers_os::keeper_proto::{self, Key, ToDaemon, ToKeeper};
+use supers_os::poll::wait_readable;
 use supers_os::{Exit, process};
 
 /// A program in memory.
@@ -91,6 +93,40 @@ pub(crate) fn see_good(world: &mut World) {
     world.send("go on");
     world.died("ended unexpectedly: terminated by SIGKILL");
     world.expect("life 3");
+    assert_eq!(world.end(), 12);
+}
+
+/// While the keeper is held still the daemon asks for an upgrade, is stopped and goes on: the keeper hears of both at
+/// once, and does not take the one for the end that it would be without the other.
+pub(crate) fn stopped(daemon: &mut Daemon) {
+    println!("life {}", daemon.starts);
+    assert!(!daemon.rolled_back);
+    if daemon.starts == 1 {
+        daemon.say(ToKeeper::Ready { detach: false });
+        // The answer says that the keeper has heard it.
+        daemon.list();
+        let stop = Command::new("/bin/kill").args(["-STOP", &daemon.keeper.to_string()]).status();
+        assert!(stop.unwrap().success());
+        daemon.give(ToKeeper::Upgrade, own_program().as_fd());
+        let own = process::pid();
+        let script = format!("kill -STOP {own}; kill -CONT {own}; kill -CONT {}", daemon.keeper);
+        assert!(Command::new("/bin/sh").args(["-c", &script]).status().unwrap().success());
+        // It ends when the next one is ready, and not before.
+        while wait_readable(daemon.socket.as_fd(), PATIENCE).unwrap() {
+            if matches!(keeper_proto::recv(daemon.socket.as_fd()), Ok(None)) {
+                std::process::exit(0);
+            }
+        }
+        panic!("the keeper does not let go of it");
+    }
+    assert!(is_new(process::pid()));
+    daemon.say(ToKeeper::Ready { detach: false });
+    daemon.code = 12;
+}
+
+pub(crate) fn see_stopped(world: &mut World) {
+    world.expect("life 1");
+    world.expect("life 2");
     assert_eq!(world.end(), 12);
 }
 
