@@ -105,12 +105,16 @@ pub(crate) fn stopped(daemon: &mut Daemon) {
         daemon.say(ToKeeper::Ready { detach: false });
         // The answer says that the keeper has heard it.
         daemon.list();
-        let stop = Command::new("/bin/kill").args(["-STOP", &daemon.keeper.to_string()]).status();
-        assert!(stop.unwrap().success());
+        // A stop takes effect when its process gets a core.
+        let stop = "stop() { kill -STOP $1; until grep -q '^State:.T' /proc/$1/status; do :; done; }";
+        let shell = |script: String| {
+            let script = format!("{stop}; {script}");
+            assert!(Command::new("/bin/sh").args(["-c", &script]).status().unwrap().success());
+        };
+        shell(format!("stop {}", daemon.keeper));
         daemon.give(ToKeeper::Upgrade, own_program().as_fd());
         let own = process::pid();
-        let script = format!("kill -STOP {own}; kill -CONT {own}; kill -CONT {}", daemon.keeper);
-        assert!(Command::new("/bin/sh").args(["-c", &script]).status().unwrap().success());
+        shell(format!("stop {own}; kill -CONT {own} {}", daemon.keeper));
         // It ends when the next one is ready, and not before.
         while wait_readable(daemon.socket.as_fd(), PATIENCE).unwrap() {
             if matches!(keeper_proto::recv(daemon.socket.as_fd()), Ok(None)) {
