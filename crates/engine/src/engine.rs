@@ -12,7 +12,7 @@ use crate::held::Holder;
 use crate::held::Inheritance;
 use crate::history::{History, Limits};
 use crate::journal::Journal;
-use crate::leave::Leave;
+use crate::leave::{Leave, Upgrade};
 use crate::logs::mainlog::MainLog;
 use crate::logs::{LogFact, Logs, Streams};
 use crate::orders::Ask;
@@ -123,9 +123,8 @@ pub enum Ended {
     /// The keeper is gone: this process is to take its place, with these descriptors by key. Everything is
     /// written down and runs on.
     Orphaned(Vec<(u64, OwnedFd)>),
-    /// This program is to be the next daemon. Everything is written down and runs on; true: no thread of this process
-    /// does anything any more.
-    Upgrade(OwnedFd, bool),
+    /// Another program is to be the next daemon. Everything is written down and runs on.
+    Upgrade(Upgrade),
 }
 
 /// One life in progress.

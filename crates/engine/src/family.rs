@@ -333,7 +333,7 @@ impl Family {
         };
         match asked {
             // There is no answer to wait for, which is seen there.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(e) if keeper_proto::is_gone(&e) => Ok(()),
             other => other,
         }
     }
@@ -364,7 +364,7 @@ impl Family {
     /// name or in the records, and this process takes its place.
     fn receive(&mut self, found: &mut Inheritance, enough: impl Fn(&Inheritance) -> bool) -> io::Result<()> {
         match self.receive_all(found, enough) {
-            Err(e) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            Err(e) if keeper_proto::is_gone(&e) => {
                 found.fetched = true;
                 let mut news = std::mem::take(&mut self.early);
                 self.keeper_is_gone(&mut news);

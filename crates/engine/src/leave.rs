@@ -4,6 +4,7 @@
 use crate::engine::{Ended, Engine};
 use crate::failpoint::hit;
 use crate::store::Leaving;
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -21,6 +22,35 @@ pub(crate) enum Leave {
     Orphaned,
     /// This program is to be the daemon.
     Upgrade(OwnedFd),
+}
+
+/// Everything is written down for another program.
+pub struct Upgrade {
+    /// That program.
+    pub binary: OwnedFd,
+    /// No thread of this process does anything any more.
+    pub quiet: bool,
+    engine: ManuallyDrop<Box<Engine>>,
+}
+
+impl Upgrade {
+    /// The keeper died before it took the program: as if that had never been asked for.
+    pub fn orphaned(self) -> Ended {
+        let mut engine = ManuallyDrop::into_inner(self.engine);
+        engine.leave = Some(Leave::Orphaned);
+        engine.store.leave(Leaving::KeeperLost);
+        engine.commit();
+        Ended::Orphaned(engine.legacy())
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade")
+            .field("binary", &self.binary)
+            .field("quiet", &self.quiet)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Engine {
@@ -66,10 +96,9 @@ impl Engine {
         hit("leave.done");
         match self.leave.take() {
             Some(Leave::Orphaned) | None => Ended::Orphaned(self.legacy()),
+            // This process ends soon, and somebody waits for an answer: nothing is cleared away.
             Some(Leave::Upgrade(binary)) => {
-                // This process ends soon, and somebody waits for an answer: nothing is cleared away.
-                let _ = ManuallyDrop::new(self);
-                Ended::Upgrade(binary, quiet)
+                Ended::Upgrade(Upgrade { binary, quiet, engine: ManuallyDrop::new(Box::new(self)) })
             }
         }
     }

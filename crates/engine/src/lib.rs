@@ -49,6 +49,7 @@ mod wishes;
 
 pub use engine::{Ended, Engine, Hup, Setup};
 pub use handle::{Handle, Identity, Notices};
+pub use leave::Upgrade;
 pub use sources::Load;
 pub use spawner::FileLimits;
 pub use store::{Estate, Found, Rehearsal, Store};

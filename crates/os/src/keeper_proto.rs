@@ -486,6 +486,12 @@ pub fn is_crowded(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }
 
+/// The process at the other end is gone.
+pub fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
+}
+
 /// The next message that this build understands.
 fn next<T>(
     fd: BorrowedFd<'_>,

@@ -30,9 +30,11 @@ use supers_engine::held::{Holder, Inheritance};
 use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, LogsConfig};
 use supers_engine::webhook::{self, Sender, Webhooks};
-use supers_engine::{Ended, Engine, Found, Hup, Identity, Notices, Rehearsal, Setup, Store, Wishes, clock};
+use supers_engine::{
+    Ended, Engine, Found, Hup, Identity, Notices, Rehearsal, Setup, Store, Upgrade, Wishes, clock,
+};
 use supers_keeper::handover::Legacy;
-use supers_os::keeper_proto::Key;
+use supers_os::keeper_proto::{self, Key};
 use supers_os::{Resource, memory, process, users};
 use tokio::sync::watch;
 
@@ -184,7 +186,7 @@ fn run(args: &Args, world: World, places: Places, mut family: Family, mut rehear
     match prepare_and_run(args, world, &places, family, left) {
         Ok(Ended::ForGood) => Last::Code(0),
         Ok(Ended::Again) => Last::Again,
-        Ok(Ended::Upgrade(..)) => Last::Replaced,
+        Ok(Ended::Upgrade(_)) => Last::Replaced,
         Ok(Ended::Orphaned(held)) => match legacy(&places, held, starts) {
             Ok(legacy) => Last::Keeper(Box::new(legacy)),
             Err(e) => {
@@ -474,18 +476,13 @@ fn serve(
         let api = api.map_err(|e| Stop::io("cannot open the doors", &e))?;
         api.adopt(now.1);
         let work = async {
-            let ended = engine.run(ready).await;
-            if let Ended::Upgrade(binary, quiet) = &ended {
-                locks.let_go();
-                if holder.upgrade(binary.as_fd(), *quiet).is_err() {
-                    return ended;
+            match engine.run(ready).await {
+                Ended::Upgrade(upgrade) => {
+                    locks.let_go();
+                    make_way(upgrade, &holder)
                 }
-
-                // The next daemon is there. Nothing is cleared away: to close the watch of the runtime folder alone
-                // takes the kernel 15 ms.
-                process::end_now(0);
+                other => other,
             }
-            ended
         };
         let ended = tokio::select! {
             biased;
@@ -496,21 +493,29 @@ fn serve(
             ended = work => ended,
         };
         match ended {
-            Ended::Upgrade(..) => {
-                return Ok(Ended::Broken("the keeper does not take the new program".into()));
-            }
             // Open answers are finished, the one to `shutdown` among them.
             Ended::ForGood | Ended::Again | Ended::Refused(_) => api.join(),
-            Ended::Orphaned(_) | Ended::Broken(_) => {}
+            Ended::Upgrade(_) | Ended::Orphaned(_) | Ended::Broken(_) => {}
         }
         Ok(ended)
     });
-    if !matches!(done, Ok(Ended::Upgrade(..) | Ended::Orphaned(_) | Ended::Broken(_))) {
+    if !matches!(done, Ok(Ended::Upgrade(_) | Ended::Orphaned(_) | Ended::Broken(_))) {
         for file in rebinder.files.iter().chain(&pid_files) {
             let _ = fs::remove_file(file);
         }
     }
     done
+}
+
+/// Another program takes this one's place. It comes back only when that cannot be.
+fn make_way(upgrade: Upgrade, holder: &Holder) -> Ended {
+    match holder.upgrade(upgrade.binary.as_fd(), upgrade.quiet) {
+        // The next daemon is there. Nothing is cleared away: to close the watch of the runtime folder alone takes
+        // the kernel 15 ms.
+        Ok(()) => process::end_now(0),
+        Err(e) if keeper_proto::is_gone(&e) => upgrade.orphaned(),
+        Err(_) => Ended::Broken("the keeper does not take the new program".into()),
+    }
 }
 
 /// Opens these doors when it is told what ended while no daemon lived: nobody is to hear of a dead program that it

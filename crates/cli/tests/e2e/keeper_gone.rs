@@ -85,8 +85,8 @@ fn the_daemon_takes_its_place_and_programs_go_on() {
     assert_eq!(w.supers(&["status"]).code, 7);
 }
 
-/// Kills the daemon, and the keeper when the next daemon comes by this place.
-fn kill_keeper_at(place: &str) {
+/// The keeper dies when the daemon comes by this place, which `deed` has it do.
+fn kill_keeper_at(place: &str, deed: impl FnOnce(&World)) {
     let mut w = world();
     w.env("SUPERS_FAILPOINT_FILE", &w.path("failpoint").display().to_string());
     for name in ["a", "b"] {
@@ -101,7 +101,7 @@ fn kill_keeper_at(place: &str) {
     let number = |v: &Value, key: &str| i32::try_from(v[key].as_i64().unwrap()).unwrap();
     let keeper = Process::open(number(&view, "pid")).unwrap();
     w.write("failpoint", &format!("keeper@{place}"));
-    assert!(daemon_process(&w).kill());
+    deed(&w);
     assert!(keeper.wait(w.deadline().left()), "the keeper dies at {place}");
     let after = w.until_fact(&format!("another keeper answers for, after {place}"), || {
         daemon_view(&w).filter(|d| number(d, "pid") != keeper.pid)
@@ -115,7 +115,11 @@ fn kill_keeper_at(place: &str) {
     until_printed(&w, "a", "again");
     assert_eq!(log(&w, "a"), "up\nagain\n", "{place}");
     for name in ["a", "b"] {
-        assert_eq!(living(&w, &format!("pids-{name}")), BTreeSet::from([before.pid(name)]), "{name}, {place}");
+        assert_eq!(
+            living(&w, &format!("pids-{name}")),
+            BTreeSet::from([before.pid(name)]),
+            "{name}, {place}"
+        );
     }
     end(&w, &next);
     must_end(&w, &a);
@@ -124,9 +128,17 @@ fn kill_keeper_at(place: &str) {
 #[test]
 fn a_daemon_that_has_only_begun_takes_its_place() {
     // Before it was asked for anything; before its descriptors were all fetched; before that was of any use.
-    ["takeover.hello", "takeover.begin", "takeover.found", "takeover.resumed"]
-        .into_iter()
-        .for_each(kill_keeper_at);
+    for place in ["takeover.hello", "takeover.begin", "takeover.found", "takeover.resumed"] {
+        kill_keeper_at(place, |w| assert!(daemon_process(w).kill()));
+    }
+}
+
+#[test]
+fn a_daemon_that_makes_way_for_another_takes_its_place() {
+    for place in ["standby.asked", "leave.asked", "leave.committed", "leave.done"] {
+        // Whether it is told that it failed depends on the moment.
+        kill_keeper_at(place, |w| drop(w.supers(&["upgrade"])));
+    }
 }
 
 #[test]
