@@ -32,6 +32,8 @@ pub enum Act {
     KillInOrder,
     /// The keeper is killed.
     KillKeeper,
+    /// The keeper dies when the daemon comes by a deadly place, by its index.
+    KillKeeperAt(usize),
     /// Both are killed.
     KillBoth,
     /// Programs are killed.
@@ -134,6 +136,7 @@ impl<'a> Game<'a> {
             Act::KillWithUnits => self.kill(Game::kill_units),
             Act::KillInOrder => self.kill_in_order(),
             Act::KillKeeper => self.kill_keeper(),
+            Act::KillKeeperAt(i) => self.kill_keeper_at(i),
             Act::KillBoth => self.kill_both(),
             Act::KillUnits => self.kill_units(),
             Act::Upgrade => self.upgrade(),
@@ -258,8 +261,39 @@ impl<'a> Game<'a> {
         let before = self.may_die(FREE_DEATHS)?;
         let keeper = Process::open(before.keeper).ok_or("the keeper is gone by itself")?;
         self.weak.push(now());
-        let since = Instant::now();
         keeper.kill();
+        let after = self.below_another_keeper(before, Instant::now())?;
+        if after.keeper == before.daemon {
+            return Ok(());
+        }
+        Err(format!("the daemon did not become the keeper: {before:?}, {after:?}"))
+    }
+
+    /// Nobody can say which daemon takes its place.
+    fn kill_keeper_at(&mut self, index: usize) -> Done {
+        let point = &POINTS[index];
+        let before = self.may_die(FREE_DEATHS)?;
+        let keeper = Process::open(before.keeper).ok_or("the keeper is gone by itself")?;
+        self.arm(&format!("keeper@{}:1", point.name));
+        let since = Instant::now();
+        self.weak.push(now());
+        match point.by {
+            By::TakeOver => self.slay(before.daemon)?,
+            By::Upgrade => drop(self.site.world.supers(&["upgrade"])),
+            By::Itself | By::Reopen | By::Clear | By::Stop => {}
+        }
+        let passed = keeper.wait(PASSING);
+        let _ = fs::remove_file(&self.site.failpoint);
+        if !passed {
+            self.missed.push(point.name);
+            return self.version().map(drop);
+        }
+        // It may have been passed a while after it was armed.
+        self.weak.push(now());
+        self.below_another_keeper(before, since).map(drop)
+    }
+
+    fn below_another_keeper(&mut self, before: Version, since: Instant) -> Result<Version, String> {
         let new = |v: &Version| v.keeper != before.keeper && v.daemon != before.daemon;
         let after = self.site.until("a daemon below a new keeper", || self.site.version().filter(new))?;
         let mut tally = self.shared.tally();
@@ -268,10 +302,7 @@ impl<'a> Game<'a> {
         drop(tally);
         self.notice(after);
         self.quick = 0;
-        if after.keeper == before.daemon {
-            return Ok(());
-        }
-        Err(format!("the daemon did not become the keeper: {before:?}, {after:?}"))
+        Ok(after)
     }
 
     fn kill_both(&mut self) -> Done {

@@ -94,10 +94,17 @@ fn long(seed: u64) -> Vec<Act> {
     // Every second round keeps its keeper, so that nothing at all may be unknown there.
     if rng.below(2) == 0 {
         acts.extend(times(Act::KillKeeper, 2).chain(times(Act::KillBoth, 1)));
+        let places: Vec<usize> = keeper_places().collect();
+        acts.extend((0..6).map(|_| Act::KillKeeperAt(*rng.pick(&places))));
     }
     acts.extend((0..16).map(|_| Act::Point(rng.below(POINTS.len()))));
     acts.push(Act::Repair(rng.below(REPAIRS.len())));
     acts
+}
+
+/// Places that the daemon comes by without being told, or takes over, or makes way.
+fn keeper_places() -> impl Iterator<Item = usize> {
+    (0..POINTS.len()).filter(|i| matches!(POINTS[*i].by, By::Itself | By::TakeOver | By::Upgrade))
 }
 
 /// The acts of a short round: each deadly place once.
@@ -109,6 +116,7 @@ pub fn short() -> Vec<Act> {
     acts.extend(times(Act::KillUnits, 3).chain(times(Act::Upgrade, 4)).chain(times(Act::Reload, 2)));
     acts.extend([Act::Wish, Act::Wish, Act::Reopen, Act::Disk, Act::Disk, Act::UpgradeToNothing]);
     acts.extend([Act::KillKeeper, Act::KillBoth]);
+    acts.extend(keeper_places().filter(|i| POINTS[*i].by != By::Itself).map(Act::KillKeeperAt));
     let by_chain = |i: &usize| POINTS[*i].by == By::TakeOver;
     acts.extend((0..POINTS.len()).filter(|i| !by_chain(i)).map(Act::Point));
     let chained: Vec<usize> = (0..POINTS.len()).filter(by_chain).collect();

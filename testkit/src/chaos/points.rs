@@ -32,7 +32,7 @@ const fn point(name: &'static str, by: By, times: usize) -> Point {
 }
 
 /// All of them but those in repairs, which [`REPAIRS`] has.
-pub const POINTS: [Point; 45] = [
+pub const POINTS: [Point; 46] = [
     point("spawn.attached", By::Itself, 5),
     point("spawn.held", By::Itself, 5),
     point("spawn.ready", By::Itself, 5),
@@ -45,6 +45,7 @@ pub const POINTS: [Point; 45] = [
     point("commit.written", By::Itself, 20),
     point("commit.settled", By::Itself, 20),
     point("commit.done", By::Itself, 20),
+    point("takeover.hello", By::TakeOver, 1),
     point("takeover.begin", By::TakeOver, 1),
     point("takeover.run", By::TakeOver, 9),
     point("takeover.found", By::TakeOver, 1),
