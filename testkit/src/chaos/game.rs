@@ -1,7 +1,7 @@
 //! One round: what is done to superd and its programs, in an order that the seed decides.
 
 use super::load::Shared;
-use super::points::{By, POINTS, REPAIRS};
+use super::points::{BARE, By, POINTS, REPAIRS};
 use super::rng::Rng;
 use super::roles::now;
 use super::site::{CODERS, SLEEPERS, Site, Version, WRITERS};
@@ -277,6 +277,12 @@ impl<'a> Game<'a> {
         self.arm(&format!("keeper@{}:1", point.name));
         let since = Instant::now();
         self.weak.push(now());
+        // Nothing of what the keeper holds was fetched: it is as if both were killed at once.
+        let bare = point.name == BARE;
+        self.shared.away(bare);
+        if bare {
+            self.both.push(now());
+        }
         match point.by {
             By::TakeOver => self.slay(before.daemon)?,
             By::Upgrade => drop(self.site.world.supers(&["upgrade"])),
@@ -290,7 +296,9 @@ impl<'a> Game<'a> {
         }
         // It may have been passed a while after it was armed.
         self.weak.push(now());
-        self.below_another_keeper(before, since).map(drop)
+        let after = self.below_another_keeper(before, since);
+        self.shared.away(false);
+        after.map(drop)
     }
 
     fn below_another_keeper(&mut self, before: Version, since: Instant) -> Result<Version, String> {

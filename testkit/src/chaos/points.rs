@@ -31,6 +31,9 @@ const fn point(name: &'static str, by: By, times: usize) -> Point {
     Point { name, by, times }
 }
 
+/// Here a daemon has nothing yet of what its keeper holds for it.
+pub(super) const BARE: &str = "takeover.hello";
+
 /// All of them but those in repairs, which [`REPAIRS`] has.
 pub const POINTS: [Point; 46] = [
     point("spawn.attached", By::Itself, 5),
@@ -45,7 +48,7 @@ pub const POINTS: [Point; 46] = [
     point("commit.written", By::Itself, 20),
     point("commit.settled", By::Itself, 20),
     point("commit.done", By::Itself, 20),
-    point("takeover.hello", By::TakeOver, 1),
+    point(BARE, By::TakeOver, 1),
     point("takeover.begin", By::TakeOver, 1),
     point("takeover.run", By::TakeOver, 9),
     point("takeover.found", By::TakeOver, 1),
