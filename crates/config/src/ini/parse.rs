@@ -5,7 +5,7 @@
 use super::expand::py_repr;
 use crate::fault::{Fault, Place};
 use bstr::BString;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A file, or several merged.
@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub(crate) struct Doc {
     /// In order of first appearance.
     pub(crate) sections: Vec<Section>,
+    /// Their places in that, by name: a thousand sections would be looked for a million times.
+    by_name: HashMap<String, usize>,
     /// The keys of `[DEFAULT]`.
     pub(crate) defaults: Vec<Entry>,
     /// Text stood before the first section; nothing behind it was read.
@@ -53,7 +55,7 @@ impl Doc {
 
     /// The section with this name.
     pub(crate) fn section(&self, name: &str) -> Option<&Section> {
-        self.sections.iter().find(|s| s.name == name)
+        self.sections.get(*self.by_name.get(name)?)
     }
 
     /// The names of sections that stand in several files, without their kind.
@@ -69,15 +71,27 @@ impl Doc {
             put(&mut self.defaults, entry);
         }
         for section in other.sections {
-            match self.sections.iter_mut().find(|s| s.name == section.name) {
+            match self.known(&section.name) {
                 Some(known) => {
                     known.again.push(section.place);
                     known.again.extend(section.again);
                     section.entries.into_iter().for_each(|e| put(&mut known.entries, e));
                 }
-                None => self.sections.push(section),
+                None => drop(self.add(section)),
             }
         }
+    }
+
+    fn known(&mut self, name: &str) -> Option<&mut Section> {
+        self.sections.get_mut(*self.by_name.get(name)?)
+    }
+
+    /// Adds a section of a new name; its place.
+    fn add(&mut self, section: Section) -> usize {
+        let place = self.sections.len();
+        self.by_name.insert(section.name.clone(), place);
+        self.sections.push(section);
+        place
     }
 }
 
@@ -148,6 +162,8 @@ pub(crate) fn ancestor_text(shown: &str, text: &str, headless: bool, faults: &[F
 
 /// Where a comment begins: at the first non-blank, or after a blank.
 fn comment_start(line: &str) -> Option<usize> {
+    // Most lines have none.
+    line.bytes().find(|b| matches!(b, b';' | b'#'))?;
     let mut blank = true;
     for (i, c) in line.char_indices() {
         if blank && (c == ';' || c == '#') {
@@ -207,15 +223,14 @@ impl Parser {
             return;
         }
         let place = self.place(number, line, indent);
-        let index = match self.doc.sections.iter().position(|s| s.name == name) {
-            Some(i) => {
+        let index = match self.doc.by_name.get(name) {
+            Some(&i) => {
                 self.doc.sections[i].again.push(place);
                 i
             }
             None => {
                 let (name, again, entries) = (name.to_string(), Vec::new(), Vec::new());
-                self.doc.sections.push(Section { name, place, again, entries });
-                self.doc.sections.len() - 1
+                self.doc.add(Section { name, place, again, entries })
             }
         };
         self.at = At::Section(index);
@@ -244,7 +259,10 @@ impl Parser {
     /// Ends the entry that was being read.
     fn close(&mut self) {
         let Some((mut entry, lines)) = self.open.take() else { return };
-        entry.raw = lines.join("\n").trim_end().to_string();
+        entry.raw = match <[String; 1]>::try_from(lines) {
+            Ok([line]) => line,
+            Err(lines) => lines.join("\n").trim_end().to_string(),
+        };
         match self.at {
             At::Top => {}
             At::Default => put(&mut self.doc.defaults, entry),
