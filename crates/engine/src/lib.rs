@@ -44,6 +44,7 @@ mod tidings;
 mod unexecuted;
 pub mod upgrade;
 mod waiting;
+mod wave;
 pub mod webhook;
 mod wishes;
 

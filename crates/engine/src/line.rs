@@ -60,6 +60,19 @@ impl<T> Line<T> {
         }
     }
 
+    /// The first one, if there is one and `wanted` says so. Never waits.
+    pub(crate) fn take_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
+        let mut state = self.lock();
+        let is_wanted = wanted(state.waiting.front()?);
+        if is_wanted { state.waiting.pop_front() } else { None }
+    }
+
+    /// So many wait at least, and each of these first ones is `wanted`.
+    pub(crate) fn begins_with(&self, count: usize, wanted: impl Fn(&T) -> bool) -> bool {
+        let state = self.lock();
+        state.waiting.len() >= count && state.waiting.iter().take(count).all(wanted)
+    }
+
     /// Nobody joins any more.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -80,6 +93,17 @@ mod tests {
         (0..1000).for_each(|i| line.push(i).unwrap());
         line.close();
         assert_eq!(taker.join().unwrap(), (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_first_one_is_taken_only_when_it_is_wanted() {
+        let line = Line::new();
+        (0..5).for_each(|i| line.push(i).unwrap());
+        assert!(line.begins_with(3, |i| *i < 3) && !line.begins_with(4, |i| *i < 3));
+        assert!(line.begins_with(5, |_| true) && !line.begins_with(6, |_| true));
+        assert_eq!(line.take_if(|i| *i == 1), None);
+        assert_eq!(line.take_if(|i| *i == 0), Some(0));
+        assert_eq!(line.take(), Some(1));
     }
 
     #[test]

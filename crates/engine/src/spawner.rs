@@ -1,7 +1,8 @@
 //! The spawn thread: everything between the wish to start and the first instruction of the program.
 //!
 //! It is apart from the engine because a vfork that meets a dead file system, a user look-up or a log
-//! folder on a slow disk must not stop it. Requests are done in order; each is answered once. (A second
+//! folder on a slow disk must not stop it. Requests are begun in order; each is answered once. Of a wave of starts
+//! that have no order among themselves several are under way at once, one a core (module [`wave`]). (A second
 //! thread that prepares while the first waits for its clone was measured: on two cores the hand-over
 //! costs more than it saves.)
 
@@ -12,6 +13,7 @@ use crate::held::Holder;
 use crate::line::Line;
 use crate::logs::{Logs, Streams};
 use crate::unexecuted;
+use crate::wave::{self, Wave};
 use bstr::BString;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -116,7 +118,7 @@ impl Spawner {
         let (done_tx, done_rx) = mpsc::channel(1024);
         std::thread::Builder::new()
             .name("spawn".into())
-            .stack_size(256 << 10)
+            .stack_size(wave::STACK)
             .spawn(move || run(&setup, &taker, &done_tx))?;
         Ok((Spawner { line }, done_rx))
     }
@@ -135,17 +137,26 @@ impl Drop for Spawner {
 
 fn run(setup: &Setup, line: &Line<Request>, done: &mpsc::Sender<Done>) {
     while let Some(request) = line.take() {
-        let (unit, run, exe, spec) = (request.unit, request.run, request.exe, request.spec.clone());
-        let outcome = match request.work {
-            Work::Start => Outcome::Started(start(setup, &request)),
-            Work::Adopt(fifos) => Outcome::Adopted(adopt(setup, unit, &spec, fifos)),
-        };
-        // The engine always takes these, so waiting for room cannot lock up.
-        hit("spawn.done");
-        if done.blocking_send(Done { unit, spec, run, exe, outcome }).is_err() {
+        let wave = Wave::of(&request);
+        if !serve(setup, request, done) {
             return;
         }
+        if let Some(wave) = wave {
+            wave.run(line, &|request| serve(setup, request, done));
+        }
     }
+}
+
+/// Does what is asked for and tells the engine. False when nobody is there to be told.
+fn serve(setup: &Setup, request: Request, done: &mpsc::Sender<Done>) -> bool {
+    let (unit, run, exe, spec) = (request.unit, request.run, request.exe, request.spec.clone());
+    let outcome = match request.work {
+        Work::Start => Outcome::Started(start(setup, &request)),
+        Work::Adopt(fifos) => Outcome::Adopted(adopt(setup, unit, &spec, fifos)),
+    };
+    // The engine always takes these, so waiting for room cannot lock up.
+    hit("spawn.done");
+    done.blocking_send(Done { unit, spec, run, exe, outcome }).is_ok()
 }
 
 fn start(setup: &Setup, request: &Request) -> Result<Started, StartError> {

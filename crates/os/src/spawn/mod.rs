@@ -15,7 +15,7 @@ mod stage;
 
 pub use plan::{CgroupJoin, Child, Creds, Method, Plan, Prepared, Report, Session};
 pub use resolve::{DEFAULT_PATH, resolve};
-pub use slots::reserve_places;
+pub use slots::{HANDS, reserve_places};
 pub use stage::Failure;
 
 use crate::{reap, signals};

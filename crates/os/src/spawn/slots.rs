@@ -3,13 +3,14 @@
 //! A clone copies the whole table: 85 microseconds at 10,000 open descriptors, as much as the rest of a
 //! start. A child that shares the table instead and un-shares only its low end pays nothing for its
 //! size. For that its descriptors must lie low: they are put here before the clone, and
-//! replaced by /dev/null after it, so that nobody's pipe is held open.
+//! replaced by /dev/null after it, so that nobody's pipe is held open. There are several sets of places, so
+//! that several threads can start processes at once.
 
 use crate::errno::check;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Slots above this are not worth the while.
 const LOW: RawFd = 128;
@@ -17,8 +18,12 @@ const LOW: RawFd = 128;
 /// So many descriptors find a place: the standard ones and what a daemon gets.
 const PLACES: usize = 6;
 
-/// The slots of this process, made at the first start or by [`reserve_places`].
-static SLOTS: Mutex<Kept> = Mutex::new(Kept::Untried);
+/// So many threads can start a process at the same time; more wait for each other.
+pub const HANDS: usize = 4;
+
+/// The slots of this process, one set a child under way, each made when it is needed first or by
+/// [`reserve_places`].
+static SLOTS: [Mutex<Kept>; HANDS] = [const { Mutex::new(Kept::Untried) }; HANDS];
 
 enum Kept {
     Untried,
@@ -32,8 +37,8 @@ struct Slots {
     places: [OwnedFd; PLACES],
 }
 
-/// The descriptors of one child in their slots. Other threads that start processes wait until it
-/// is dropped, which is when this child executes.
+/// The descriptors of one child in their slots. Nobody else uses these until it is dropped, which is when this child
+/// executes.
 pub(super) struct Parked {
     guard: MutexGuard<'static, Kept>,
     count: usize,
@@ -41,14 +46,27 @@ pub(super) struct Parked {
 
 /// Takes the low places for later, while there are some: to be called before thousands of descriptors are opened.
 pub fn reserve_places() {
-    drop(slots());
+    for set in &SLOTS {
+        made(&mut set.lock().unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
-fn slots() -> MutexGuard<'static, Kept> {
-    let mut guard = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if matches!(*guard, Kept::Untried) {
-        *guard = Slots::make().map_or(Kept::None, Kept::Some);
+fn made(kept: &mut Kept) {
+    if matches!(kept, Kept::Untried) {
+        *kept = Slots::make().map_or(Kept::None, Kept::Some);
     }
+}
+
+/// A set that no child uses now.
+fn slots() -> MutexGuard<'static, Kept> {
+    let free = SLOTS.iter().find_map(|set| match set.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    });
+    let [first, ..] = &SLOTS;
+    let mut guard = free.unwrap_or_else(|| first.lock().unwrap_or_else(PoisonError::into_inner));
+    made(&mut guard);
     guard
 }
 

@@ -27,6 +27,21 @@ fn a_group_has_its_own_order_name_and_orders() {
 }
 
 #[test]
+fn however_many_start_at_once_a_lower_priority_comes_first() {
+    let many = |name: &str, priority: i32| {
+        format!(
+            "[program:{name}]\ncommand={{actor}} wait\nstartsecs=0\npriority={priority}\nnumprocs=40\n\
+             process_name={name}%(process_num)02d\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
+        )
+    };
+    let world = world(&(many("a", 3) + &many("b", 2) + &many("c", 1)));
+    world.until("all run", |s| s.pids().len() == 120);
+    let names = names_after(&world, "spawned: ");
+    let order: String = names.iter().map(|name| &name[..1]).collect();
+    assert_eq!(order, "c".repeat(40) + &"b".repeat(40) + &"a".repeat(40), "{names:?}");
+}
+
+#[test]
 fn includes_by_pattern_with_their_own_here() {
     let mut world = fresh();
     let program = |name: &str| {
