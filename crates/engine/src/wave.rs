@@ -96,7 +96,12 @@ mod tests {
         let meet = Barrier::new(3);
         let waiting = (1..=30).map(|run| start(run, 1)).collect();
         // Each waits for two others.
-        assert_eq!(served(waiting, 3, &|_| drop(meet.wait())), (1..=30).collect::<Vec<_>>());
+        assert_eq!(
+            served(waiting, 3, &|_| {
+                meet.wait();
+            }),
+            (1..=30).collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -110,7 +115,8 @@ mod tests {
 
     #[test]
     fn what_has_an_order_ends_it() {
-        let others: [(&str, fn(&mut Request)); 4] = [
+        type Change = fn(&mut Request);
+        let others: [(&str, Change); 4] = [
             ("another priority", |r| r.spec = start(0, 2).spec),
             ("of the group", |r| {
                 r.spec = Arc::new(Spec { group_priority: 7, ..(*start(0, 1).spec).clone() })

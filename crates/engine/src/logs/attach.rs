@@ -274,34 +274,36 @@ impl Work<'_> {
             let device = DeviceSink::own(self.shared.own[own].try_clone()?, path)?;
             return self.device(device);
         }
-        match fs::metadata(path) {
+        let there = match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(meta) if !meta.is_file() => return self.device(DeviceSink::open(path)?),
-            Ok(_) => {}
-            Err(_) => {
-                if self.make_dirs
-                    && let Some(folder) = path.parent()
-                {
-                    fs::create_dir_all(folder)?;
-                }
-            }
-        }
+            Ok(meta) => Some(seen(&meta)),
+            Err(_) => None,
+        };
         let mode = if matches!(sink.target, Target::Auto { .. }) { 0o600 } else { 0o666 };
-        self.regular(path, sink, mode)
+        self.regular(path, sink, mode, there)
     }
 
     /// Opens a regular file. Between opening it and looking it up the pump may rotate it away: then the
     /// name leads to another file, and it is opened again.
-    fn regular(&self, path: &Path, sink: &Sink, mode: u32) -> io::Result<Opened> {
+    fn regular(
+        &self,
+        path: &Path,
+        sink: &Sink,
+        mode: u32,
+        mut there: Option<(Inode, u64)>,
+    ) -> io::Result<Opened> {
         {
             let _still = lock(&self.shared.registry);
-            rotate::repair(path, sink.backups)?;
+            if rotate::repair(path, sink.backups)? {
+                there = look(path);
+            }
         }
         hit("adopt.repaired");
         // Before it is made: what is not there was deleted.
-        let known = known(self.shared, path);
+        let known = known(self.shared, path, there);
         for _ in 0..TRIES {
-            let file = file::open(path, mode)?;
+            let file = self.made(path, mode)?;
             let (inode, meta) = file::inode(&file)?;
             let mut registry = lock(&self.shared.registry);
             match fs::metadata(path) {
@@ -335,6 +337,17 @@ impl Work<'_> {
         Err(io::Error::other("it is renamed all the time"))
     }
 
+    /// Opens a log, and makes its folder when that is missing.
+    fn made(&self, path: &Path, mode: u32) -> io::Result<fs::File> {
+        match (file::open(path, mode), path.parent()) {
+            (Err(e), Some(folder)) if e.kind() == io::ErrorKind::NotFound && self.make_dirs => {
+                fs::create_dir_all(folder)?;
+                file::open(path, mode)
+            }
+            (other, _) => other,
+        }
+    }
+
     fn device(&self, device: DeviceSink) -> io::Result<Opened> {
         let (inode, _) = file::inode(device.file())?;
         let mut registry = lock(&self.shared.registry);
@@ -364,7 +377,7 @@ pub(super) fn unattached(shared: &Shared, path: &Path) -> Option<Arc<Ledger>> {
     if let Some(ledger) = registry.unwritten(path) {
         return Some(ledger);
     }
-    let ledger = Arc::new(match known(shared, path) {
+    let ledger = Arc::new(match known(shared, path, look(path)) {
         Some((_, base)) => Ledger::at(path.into(), size, base),
         None => Ledger::new(path.into(), size),
     });
@@ -372,15 +385,19 @@ pub(super) fn unattached(shared: &Shared, path: &Path) -> Option<Arc<Ledger>> {
     Some(ledger)
 }
 
-/// What an earlier daemon noted of a log, and where the file in use begins by that.
-fn known(shared: &Shared, path: &Path) -> Option<(Record, u64)> {
-    let look = |path: &Path| {
-        let meta = fs::metadata(path).ok()?;
-        Some((Inode { dev: meta.dev(), ino: meta.ino() }, meta.len()))
-    };
-    let log = look(path);
-    let record = shared.book.known(path, log.map(|(inode, _)| inode))?;
-    Some((record, record.base(log, look(&rotate::numbered(path, 1)))))
+/// What an earlier daemon noted of a log, and where the file in use, which is `there`, begins by that.
+fn known(shared: &Shared, path: &Path, there: Option<(Inode, u64)>) -> Option<(Record, u64)> {
+    let record = shared.book.known(path, there.map(|(inode, _)| inode))?;
+    Some((record, record.base(there, look(&rotate::numbered(path, 1)))))
+}
+
+/// Which file that is, and its size.
+fn look(path: &Path) -> Option<(Inode, u64)> {
+    Some(seen(&fs::metadata(path).ok()?))
+}
+
+fn seen(meta: &fs::Metadata) -> (Inode, u64) {
+    (Inode { dev: meta.dev(), ino: meta.ino() }, meta.len())
 }
 
 fn insert(registry: &mut Registry, inode: Inode, place: Place, body: Body) -> Opened {

@@ -61,13 +61,13 @@ pub(super) fn shift(path: &Path, backups: u32) -> io::Result<Shifted> {
     Ok(shifted)
 }
 
-/// Finishes or undoes a rotation that a crash cut short.
-pub(super) fn repair(path: &Path, backups: u32) -> io::Result<()> {
+/// Finishes or undoes a rotation that a crash cut short. True when there was one.
+pub(super) fn repair(path: &Path, backups: u32) -> io::Result<bool> {
     let new = next_file(path);
     match fs::symlink_metadata(&new) {
         Ok(meta) if meta.is_file() => {}
-        Ok(_) => return Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(_) => return Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
     }
     match last_byte(path) {
@@ -90,6 +90,7 @@ pub(super) fn repair(path: &Path, backups: u32) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => fs::rename(&new, path),
         Err(e) => Err(e),
     }
+    .map(|()| true)
 }
 
 fn last_byte(path: &Path) -> io::Result<Option<u8>> {
