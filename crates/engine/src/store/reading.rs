@@ -109,8 +109,10 @@ impl Reading {
 /// Where the values lie that count, `None` for those that were removed, and where the last whole batch ends; all of it
 /// behind `from`.
 fn scan(bytes: &[u8], from: u64) -> (HashMap<&str, Option<Span>>, u64) {
-    let (mut found, mut batch, mut at) =
-        (HashMap::new(), Vec::new(), usize::try_from(from).unwrap_or(usize::MAX));
+    let mut at = usize::try_from(from).unwrap_or(usize::MAX);
+    // A guess, so that it does not grow step by step.
+    let some = bytes.len().saturating_sub(at) / 256;
+    let (mut found, mut batch) = (HashMap::with_capacity(some), Vec::with_capacity(some));
     let mut end = at;
     while let Some((key, value, whole)) = bytes.get(at..).and_then(parse) {
         let place = (at + FRAME + key.len()) as u64;
