@@ -365,7 +365,7 @@ impl Family {
     fn receive(&mut self, found: &mut Inheritance, enough: impl Fn(&Inheritance) -> bool) -> io::Result<()> {
         match self.receive_all(found, enough) {
             Err(e) if keeper_proto::is_gone(&e) => {
-                found.fetched = true;
+                found.no_more();
                 let mut news = std::mem::take(&mut self.early);
                 self.keeper_is_gone(&mut news);
                 self.early = news;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use supers_core::ids::{Pid, RunId};
-use supers_os::keeper_proto::{self, Heard, Key, ToDaemon, ToKeeper};
+use supers_os::keeper_proto::{self, Heard, Key, Kind, ToDaemon, ToKeeper};
 use supers_os::poll;
 
 /// How long to wait for room in the keeper's socket, each time. The keeper always reads on.
@@ -46,16 +46,13 @@ impl Holder {
     /// when the other is ready, or is not to be: to clear this process away takes the kernel time that the other needs.
     ///
     /// # Errors
-    /// There is no keeper, or it takes nothing.
+    /// There is no keeper, it takes nothing, or it died before it heard of this.
     pub fn upgrade(&self, binary: BorrowedFd<'_>, wait: bool) -> io::Result<()> {
         let socket = self.0.as_ref().ok_or_else(|| io::Error::other("there is no keeper"))?;
         insist(socket.as_fd(), |socket| keeper_proto::send_fd(socket, &ToKeeper::Upgrade, binary))?;
         // A connection ends when nobody has it any more.
-        self.copies().clear();
-        if wait {
-            keeper_proto::wait_for_the_end(socket.as_fd());
-        }
-        Ok(())
+        self.copies().retain(|key, _| Key(*key).kind() != Some(Kind::Connection));
+        if wait { keeper_proto::wait_for_the_end(socket.as_fd()) } else { Ok(()) }
     }
 
     /// Gives the keeper a copy of a descriptor, in place of the one that it had under this key. Waits for
@@ -133,6 +130,15 @@ impl Inheritance {
             (other, _) => return Some(other),
         }
         None
+    }
+
+    /// The keeper is gone. Half of a list is none: nobody pins the numbers of these processes any more.
+    pub(crate) fn no_more(&mut self) {
+        self.fetched = true;
+        if !self.listed {
+            self.living.clear();
+            self.ended.clear();
+        }
     }
 
     pub(crate) fn take_many(&mut self, many: Heard) {

@@ -35,12 +35,11 @@ pub struct Upgrade {
 
 impl Upgrade {
     /// The keeper died before it took the program: as if that had never been asked for.
-    pub fn orphaned(self) -> Ended {
-        let mut engine = ManuallyDrop::into_inner(self.engine);
-        engine.leave = Some(Leave::Orphaned);
-        engine.store.leave(Leaving::KeeperLost);
-        engine.commit();
-        Ended::Orphaned(engine.legacy())
+    pub fn orphaned(mut self) -> Ended {
+        self.engine.leave = Some(Leave::Orphaned);
+        self.engine.store.leave(Leaving::KeeperLost);
+        self.engine.commit();
+        self.engine.orphaned()
     }
 }
 
@@ -95,12 +94,18 @@ impl Engine {
         let quiet = self.logs.leave() && self.requested == 0 && self.contain.is_idle();
         hit("leave.done");
         match self.leave.take() {
-            Some(Leave::Orphaned) | None => Ended::Orphaned(self.legacy()),
+            Some(Leave::Orphaned) | None => ManuallyDrop::new(self).orphaned(),
             // This process ends soon, and somebody waits for an answer: nothing is cleared away.
             Some(Leave::Upgrade(binary)) => {
                 Ended::Upgrade(Upgrade { binary, quiet, engine: ManuallyDrop::new(Box::new(self)) })
             }
         }
+    }
+
+    /// Everything goes on while this process becomes the keeper. Whoever calls this never drops the engine: with it the
+    /// names of sockets would go, and their descriptors are held on.
+    fn orphaned(&self) -> Ended {
+        Ended::Orphaned(self.legacy())
     }
 
     /// Copies of all that a keeper has to hold.

@@ -137,7 +137,8 @@ impl Drop for Spawner {
 
 fn run(setup: &Setup, line: &Line<Request>, done: &mpsc::Sender<Done>) {
     while let Some(request) = line.take() {
-        let wave = Wave::of(&request);
+        // Of our own children the thread that began one would be the parent, whose end some ask to be told.
+        let wave = Wave::of(&request).filter(|_| setup.method == Method::Keeper);
         if !serve(setup, request, done) {
             return;
         }

@@ -414,18 +414,20 @@ pub fn wait_first(fd: BorrowedFd<'_>) -> io::Result<First> {
 }
 
 /// Waits until the keeper hears this process no more, whatever it says until then.
-pub fn wait_for_the_end(fd: BorrowedFd<'_>) {
-    loop {
+///
+/// # Errors
+/// `ConnectionReset`: the keeper died before it had read what it was told last.
+pub fn wait_for_the_end(fd: BorrowedFd<'_>) -> io::Result<()> {
+    while poll::wait_readable(fd, Some(END_WAIT)).unwrap_or(false) {
+        // Before anything is received, which would hear of it in place of this.
+        socket::take_error(fd)?;
         match recv(fd) {
             Ok(Some(_)) => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                if !poll::wait_readable(fd, Some(END_WAIT)).unwrap_or(false) {
-                    return;
-                }
-            }
-            Ok(None) | Err(_) => return,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(None) | Err(_) => break,
         }
     }
+    Ok(())
 }
 
 /// Says something to the keeper.

@@ -212,6 +212,21 @@ pub fn is_listening(fd: BorrowedFd<'_>) -> bool {
     done == 0 && value != 0
 }
 
+/// What happened to a connection since it was asked last.
+///
+/// # Errors
+/// That.
+pub fn take_error(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let (mut value, mut length): (c_int, libc::socklen_t) = (0, size_of::<c_int>() as libc::socklen_t);
+    // SAFETY: both places are valid for what is written, and the length says how much that may be.
+    let done = unsafe {
+        let place = (&raw mut value).cast();
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ERROR, place, &raw mut length)
+    };
+    check(done)?;
+    if value == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(value)) }
+}
+
 /// Longest path that a socket address holds.
 const MAX_PATH: usize = 107;
 

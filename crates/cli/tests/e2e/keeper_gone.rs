@@ -7,6 +7,7 @@ use crate::crash::{
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use supers_testkit::{Process, World};
 
 /// The pid files in the runtime folder, as numbers.
@@ -85,7 +86,22 @@ fn the_daemon_takes_its_place_and_programs_go_on() {
     assert_eq!(w.supers(&["status"]).code, 7);
 }
 
-/// The keeper dies when the daemon comes by this place, which `deed` has it do.
+/// The keeper dies when the daemon comes by this place, which `deed` has it do. The next keeper.
+fn keeper_gone_at(w: &World, place: &str, deed: impl FnOnce(&World)) -> Process {
+    let number = |v: &Value, key: &str| i32::try_from(v[key].as_i64().unwrap()).unwrap();
+    let keeper = Process::open(number(&daemon_view(w).unwrap(), "pid")).unwrap();
+    w.write("failpoint", &format!("keeper@{place}"));
+    deed(w);
+    assert!(keeper.wait(w.deadline().left()), "the keeper dies at {place}");
+    let after = w.until_fact(&format!("another keeper answers for, after {place}"), || {
+        daemon_view(w).filter(|d| number(d, "pid") != keeper.pid)
+    });
+    let next = Process::open(number(&after, "pid")).unwrap();
+    assert_eq!(next.comm(), "super-keeper", "{place}");
+    next
+}
+
+/// That costs no program anything.
 fn kill_keeper_at(place: &str, deed: impl FnOnce(&World)) {
     let mut w = world();
     w.env("SUPERS_FAILPOINT_FILE", &w.path("failpoint").display().to_string());
@@ -97,19 +113,9 @@ fn kill_keeper_at(place: &str, deed: impl FnOnce(&World)) {
     ["a", "b"].iter().for_each(|name| drop(until_printed(&w, name, "up")));
     w.supers_ok(&["stop", "stopped"]);
     let before = w.status();
-    let view = daemon_view(&w).unwrap();
-    let number = |v: &Value, key: &str| i32::try_from(v[key].as_i64().unwrap()).unwrap();
-    let keeper = Process::open(number(&view, "pid")).unwrap();
-    w.write("failpoint", &format!("keeper@{place}"));
-    deed(&w);
-    assert!(keeper.wait(w.deadline().left()), "the keeper dies at {place}");
-    let after = w.until_fact(&format!("another keeper answers for, after {place}"), || {
-        daemon_view(&w).filter(|d| number(d, "pid") != keeper.pid)
-    });
-    let next = Process::open(number(&after, "pid")).unwrap();
-    assert_eq!(next.comm(), "super-keeper", "{place}");
+    let next = keeper_gone_at(&w, place, deed);
     assert_eq!(essences(&w.status()), essences(&before), "{place}");
-    assert_eq!(weakened(&w).len(), 1, "{place}: {after:?}");
+    assert_eq!(weakened(&w).len(), 1, "{place}: {:?}", daemon_view(&w));
     let a = process(&w, "a");
     assert!(a.signal(USR1));
     until_printed(&w, "a", "again");
@@ -138,6 +144,34 @@ fn a_daemon_that_makes_way_for_another_takes_its_place() {
     for place in ["standby.asked", "leave.asked", "leave.committed", "leave.done"] {
         // Whether it is told that it failed depends on the moment.
         kill_keeper_at(place, |w| drop(w.supers(&["upgrade"])));
+    }
+}
+
+#[test]
+fn the_name_of_a_shared_socket_outlives_the_keeper() {
+    for place in ["", "takeover.found", "leave.done"] {
+        let mut w = world();
+        w.env("SUPERS_FAILPOINT_FILE", &w.path("failpoint").display().to_string());
+        let (actor, socket) = (w.actor().display().to_string(), w.path("fcgi.sock"));
+        w.ini(&format!(
+            "[supervisord]\n[fcgi-program:web]\ncommand={actor} wait\nsocket=unix://{}\nstartsecs=0\n",
+            socket.display()
+        ));
+        w.superd();
+        until_state(&w, "web", "RUNNING");
+        let reaches = || UnixStream::connect(&socket).map(drop);
+        assert!(reaches().is_ok());
+        let next = if place.is_empty() {
+            kill_keeper(&w)
+        } else {
+            keeper_gone_at(&w, place, |w| match place {
+                "leave.done" => drop(w.supers(&["upgrade"])),
+                _ => assert!(daemon_process(w).kill()),
+            })
+        };
+        assert!(reaches().is_ok(), "{place}: {:?}", reaches());
+        end(&w, &next);
+        assert!(!socket.exists(), "{place}");
     }
 }
 

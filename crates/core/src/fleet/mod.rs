@@ -419,10 +419,11 @@ impl Fleet {
     /// The process of this run has ended; [`Event::Exited`] follows when its output is stored. Until then no deadline
     /// of its unit passes: whatever it was for, it was kept.
     pub fn end_is_known(&mut self, id: UnitId, run: RunId) {
-        self.ending.insert((id, run));
-        if let Some(at) = self.get(id).and_then(|slot| slot.unit.state.deadline()) {
+        let Some(slot) = self.get(id).filter(|slot| slot.unit.state.waits_for(run)) else { return };
+        if let Some(at) = slot.unit.state.deadline() {
             self.deadlines.remove(&(at, id));
         }
+        self.ending.insert((id, run));
     }
 
     fn is_ending(&self, id: UnitId) -> bool {

@@ -200,6 +200,13 @@ impl State {
         }
     }
 
+    /// The end of this run is what its deadline is for: the main process, or a stop command.
+    pub fn waits_for(&self, run: RunId) -> bool {
+        let is_stop_command =
+            matches!(self, State::Stopping { phase: Phase::Command { aux, .. }, .. } if *aux == run);
+        self.run() == Some(run) || is_stop_command
+    }
+
     /// When the unit wants to be asked again, if nothing else happens.
     pub fn deadline(&self) -> Option<Mono> {
         match self {
@@ -454,8 +461,6 @@ impl Unit {
 
     /// True when this run is one of its present ones; facts about others are of the past.
     pub fn knows(&self, run: RunId) -> bool {
-        let is_stop_command =
-            matches!(&self.state, State::Stopping { phase: Phase::Command { aux, .. }, .. } if *aux == run);
-        self.state.run() == Some(run) || is_stop_command || self.reloading.is_some_and(|(r, _)| r == run)
+        self.state.waits_for(run) || self.reloading.is_some_and(|(r, _)| r == run)
     }
 }

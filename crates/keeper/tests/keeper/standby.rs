@@ -47,7 +47,7 @@ pub(crate) fn good(daemon: &mut Daemon) {
         daemon.start(1, shell("read x; exit 3", read.as_raw_fd()));
         daemon.say(ToKeeper::Ready { detach: false });
         daemon.give(ToKeeper::Upgrade, program.as_fd());
-        keeper_proto::wait_for_the_end(daemon.socket.as_fd());
+        keeper_proto::wait_for_the_end(daemon.socket.as_fd()).unwrap();
         println!("let go");
         std::process::exit(0);
     }
