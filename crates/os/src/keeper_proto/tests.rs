@@ -120,3 +120,18 @@ fn hello_is_the_first_word_but_for_one_on_standby() {
     drop(a);
     assert_eq!(wait_first(b.as_fd()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
+
+#[test]
+fn a_keeper_that_died_with_the_last_word_unread_is_noticed() {
+    for heard in [true, false] {
+        let (keeper, daemon) = socket::pair().unwrap();
+        tell_daemon(keeper.as_fd(), &ToDaemon::Nudge).unwrap();
+        send(daemon.as_fd(), &ToKeeper::Again).unwrap();
+        if heard {
+            assert!(matches!(hear_daemon(keeper.as_fd()), Ok(Some(Letter { word: ToKeeper::Again, .. }))));
+        }
+        drop(keeper);
+        let end = wait_for_the_end(daemon.as_fd()).map_err(|e| e.kind());
+        assert_eq!(end, if heard { Ok(()) } else { Err(io::ErrorKind::ConnectionReset) });
+    }
+}
