@@ -548,6 +548,7 @@ fn no_deadline_passes_while_an_end_waits_to_be_told() {
         is-gone job => -
         is-gone long => -
         is-gone web => -
+        start job web => -
         ",
     );
     assert_eq!(stage.fleet.deadline(), None);
@@ -555,12 +556,34 @@ fn no_deadline_passes_while_an_end_waits_to_be_told() {
         "
         +3s => -
         ? => job=STARTING long=STARTING web=STARTING
-        exits 0 job => -
-        ? => job=EXITED long=STARTING web=STARTING
+        exits 0 job web => -
+        ? => job=EXITED long=STARTING web=EXITED
         exits 0 long => long spawn 1
         spawned long => -
         +0s => long TERM
         ",
     );
     assert_eq!(stage.fleet.deadline(), Some(time(secs(93)).mono));
+}
+
+#[test]
+fn the_end_of_another_process_holds_up_no_deadline() {
+    let mut stage = Stage::new([with("web", |s| {
+        s.stop_exec = commands(1).into();
+        s.reload_exec = commands(1).into();
+    })]);
+    stage.play(
+        "
+        boot => web spawn
+        spawned web => -
+        reload web => web reload-command 0
+        stop web => web KILL to group, web stop-command 0
+        ",
+    );
+    let reload = RunId(2);
+    stage.fleet.end_is_known(stage.id("web"), reload);
+    assert!(stage.fleet.deadline().is_some(), "the main process has its time");
+    let stop = RunId(3);
+    stage.fleet.end_is_known(stage.id("web"), stop);
+    assert_eq!(stage.fleet.deadline(), None, "the stop command was in time");
 }
