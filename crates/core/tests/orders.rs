@@ -6,10 +6,11 @@
 mod common;
 
 use common::fleet::Stage;
-use common::{in_group, ini, names, unit, with};
+use common::{in_group, ini, names, secs, time, unit, with};
 use supers_core::control::{Outcome, Verb};
 use supers_core::fleet::{Fleet, Ticket, judge, select};
-use supers_core::ids::RunId;
+use supers_core::ids::{Pid, RunId};
+use supers_core::proc::{State, Want};
 use supers_core::spec::{Kind, Spec};
 
 #[test]
@@ -181,4 +182,24 @@ fn a_start_that_waits_for_a_new_description_is_under_way() {
     stage.replace("web", |s| s.priority = 1);
     let ticket = Ticket { verb: Verb::Start, run: RunId(0) };
     assert_eq!(judge(ticket, stage.fleet.get(stage.id("web")).unwrap()), None);
+}
+
+#[test]
+fn a_process_that_no_records_tell_of_counts_as_running() {
+    let mut stage = Stage::new([ini("web")]);
+    let (id, now) = (stage.id("web"), time(secs(7)));
+    assert_eq!(stage.fleet.take_in(id, Some(RunId(5)), Pid(9), now), Some(RunId(5)));
+    let unit = &stage.fleet.get(id).unwrap().unit;
+    let running = State::Running { run: RunId(5), pid: Pid(9), begun: now.mono };
+    assert_eq!(
+        (&unit.state, unit.run, unit.want, unit.started),
+        (&running, RunId(5), Want::Up, Some(now.wall))
+    );
+    assert_eq!(stage.fleet.take_in(id, None, Pid(10), now), None, "it runs already");
+    stage.play(
+        "
+        exits 1 web => web spawn
+        ? => web=STARTING
+        ",
+    );
 }
