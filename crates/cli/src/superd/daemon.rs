@@ -210,12 +210,13 @@ fn run(args: &Args, world: World, places: Places, mut family: Family, mut rehear
     }
 }
 
-/// What the keeper holds may be more descriptors than this process may have at first.
+/// The keeper may hold more descriptors than we may have; a table that grows beside threads keeps them waiting 10 ms.
 fn have_room() {
     if let Ok((soft, _)) = process::limit(Resource::Nofile) {
         let _ = SOFT_AT_START.set(soft);
         // As many as it gets: what is missing shows when they are used.
         let _ = process::raise_nofile_to_hard();
+        let _ = process::copy_high(io::stderr().as_fd());
     }
 }
 
