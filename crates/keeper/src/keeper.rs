@@ -239,17 +239,23 @@ impl Keeper {
     }
 
     fn time_left(&self) -> Option<Duration> {
-        if self.hung_up {
+        if self.hung_up || self.may_succeed() {
             return Some(Duration::ZERO);
         }
         let times = [self.sweep_at, self.start_at, self.crowded, self.trial_until];
         Some(times.into_iter().flatten().min()?.since(now()))
     }
 
+    /// It is to become the new program, and there is nothing that this would not know, or not say any more.
+    fn may_succeed(&self) -> bool {
+        let busy = self.departed.is_some() || self.standby.is_some() || self.launcher.trial.is_some();
+        self.succeed && !busy && self.prepared.is_none()
+    }
+
     fn do_what_is_due(&mut self) -> Option<i32> {
         // The next program would not know who these were.
-        let busy = self.departed.is_some() || self.standby.is_some() || self.launcher.trial.is_some();
-        if !busy && std::mem::take(&mut self.succeed) {
+        if self.may_succeed() {
+            self.succeed = false;
             self.become_the_new_program();
         }
         // An idle keeper asks for no time.
