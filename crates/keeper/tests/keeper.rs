@@ -23,7 +23,7 @@ use runner::World;
 /// Name, the runner's side, the daemon's side.
 type Scenario = (&'static str, fn(&mut World), fn(&mut daemon::Daemon));
 
-const SCENARIOS: [Scenario; 29] = [
+const SCENARIOS: [Scenario; 30] = [
     ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
     ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
     ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
@@ -52,6 +52,7 @@ const SCENARIOS: [Scenario; 29] = [
     ("one_that_dies_on_standby_is_told", standby::see_dying, standby::dying),
     ("one_on_standby_can_be_dismissed", standby::see_dismissed, standby::dismissed),
     ("a_crash_dismisses_the_one_on_standby", standby::see_crash, standby::crash),
+    ("a_keeper_answers_before_it_becomes_the_new_program", standby::see_late, standby::late),
     ("a_launcher_is_released", runner::released, daemon::released),
 ];
 

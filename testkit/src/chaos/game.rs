@@ -116,17 +116,19 @@ impl<'a> Game<'a> {
     pub(super) fn play(&mut self, mut acts: Vec<Act>) -> Done {
         self.rng.shuffle(&mut acts);
         for act in acts {
-            self.show(|| format!("{act:?}"));
+            self.show(&format!("{act:?}"));
             self.act(act).map_err(|e| format!("{act:?}: {e}"))?;
             self.check_wishes().map_err(|e| format!("after {act:?}: {e}"))?;
         }
         self.disk(false)
     }
 
-    fn show(&self, text: impl Fn() -> String) {
+    fn show(&self, text: &str) {
+        let text = format!("{} {text}", now());
         if self.shown {
-            eprintln!("{} {}", now(), text());
+            eprintln!("{text}");
         }
+        self.shared.tally().note(text);
     }
 
     fn act(&mut self, act: Act) -> Done {
@@ -216,7 +218,7 @@ impl<'a> Game<'a> {
     fn back(&mut self, before: Version, since: Instant, what: &'static str) -> Done {
         let other = || self.site.version().filter(|v| v.daemon != before.daemon);
         let after = self.site.until("another daemon", other)?;
-        self.show(|| format!("{what}: {:?}", since.elapsed()));
+        self.show(&format!("{what}: {:?}", since.elapsed()));
         self.shared.tally().took(what, since.elapsed());
         self.notice(after);
         if after.keeper == before.keeper {

@@ -33,6 +33,8 @@ pub struct Tally {
     times: BTreeMap<&'static str, Vec<Duration>>,
     /// How often each deadly place killed.
     pub places: BTreeMap<String, u64>,
+    /// What was done, in this order.
+    journal: Vec<String>,
 }
 
 impl Tally {
@@ -60,6 +62,11 @@ impl Tally {
         }
     }
 
+    /// A deed, for the journal of this round.
+    pub fn note(&mut self, text: String) {
+        self.journal.push(text);
+    }
+
     /// How much went wrong.
     pub fn wrongs(&self) -> u64 {
         self.wrongs.values().sum()
@@ -67,7 +74,7 @@ impl Tally {
 
     /// Adds another round; its seed goes with its details.
     pub fn add(&mut self, other: Tally, seed: u64) {
-        let Tally { deeds, wrongs, details, times, places } = other;
+        let Tally { deeds, wrongs, details, times, places, journal: _ } = other;
         deeds.into_iter().for_each(|(k, n)| *self.deeds.entry(k).or_default() += n);
         wrongs.into_iter().for_each(|(k, n)| *self.wrongs.entry(k).or_default() += n);
         places.into_iter().for_each(|(k, n)| *self.places.entry(k).or_default() += n);
@@ -91,11 +98,21 @@ impl Tally {
             let (median, worst) = (ms(times.get(times.len() / 2)), ms(times.last()));
             let _ = writeln!(text, "{what:<34}{:>9}{median:>12.1}{worst:>12.1}", times.len());
         }
-        let _ = writeln!(text, "\nmust be zero");
+        text + "\n" + &self.faults()
+    }
+
+    /// The part of the table that must be zero.
+    fn faults(&self) -> String {
+        let mut text = String::from("must be zero\n");
         for what in WRONGS {
             let _ = writeln!(text, "{what:<34}{:>9}", self.wrongs.get(what).copied().unwrap_or(0));
         }
         self.details.iter().for_each(|d| text += &format!("  {d}\n"));
         text
+    }
+
+    /// What went wrong first: whoever prints it may keep the begin only.
+    pub fn report(&self) -> String {
+        format!("{}\n{}\n{}", self.faults(), self.journal.join("\n"), self.table())
     }
 }

@@ -8,12 +8,12 @@ use supers_testkit::{Bins, chaos};
 fn nothing_is_lost_by_a_death_anywhere() {
     let seed = std::env::var("SUPERS_CHAOS_SEED").map_or(4, |text| text.parse().expect("a number"));
     let bins = Bins::of(env!("CARGO_BIN_EXE_superd"), env!("CARGO_BIN_EXE_supers"));
-    let orders = chaos::Orders { seed, show: true, ..chaos::Orders::default() };
+    let orders = chaos::Orders { seed, ..chaos::Orders::default() };
     let tally = chaos::round(&bins, &orders, chaos::short());
-    println!("{}", tally.table());
-    assert_eq!(tally.wrongs(), 0, "with seed {seed}:\n{}", tally.table());
+    let report = || format!("with seed {seed}, {}", tally.report());
+    assert_eq!(tally.wrongs(), 0, "{}", report());
     for point in &chaos::POINTS {
-        assert!(tally.places.contains_key(point.name), "nobody came by {}\n{}", point.name, tally.table());
+        assert!(tally.places.contains_key(point.name), "nobody came by {}; {}", point.name, report());
     }
-    assert!(tally.count("daemon kills") >= 20 + chaos::POINTS.len() as u64, "{}", tally.table());
+    assert!(tally.count("daemon kills") >= 20 + chaos::POINTS.len() as u64, "{}", report());
 }

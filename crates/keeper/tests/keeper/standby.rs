@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use supers_os::keeper_proto::{self, Key, Standby, ToDaemon, ToKeeper};
-use supers_os::process;
+use supers_os::{Pid, Signal, process, reap};
 
 /// The processes that are on standby, as they name themselves.
 const STANDBY: &str = "on standby";
@@ -102,9 +102,13 @@ pub(crate) fn dismissed(daemon: &mut Daemon) {
     daemon.code = 12;
 }
 
-fn children(pid: i32) -> usize {
+fn children_of(pid: i32) -> Vec<i32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    text.split_whitespace().count()
+    text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
+fn children(pid: i32) -> usize {
+    children_of(pid).len()
 }
 
 pub(crate) fn see_dismissed(world: &mut World) {
@@ -134,5 +138,53 @@ pub(crate) fn see_crash(world: &mut World) {
     world.expect(STANDBY);
     world.died("ended unexpectedly: terminated by SIGKILL");
     world.expect("life 2");
+    assert_eq!(world.end(), 12);
+}
+
+/// Sends a signal and waits until the process is in this state.
+fn signal_until(pid: i32, signal: Signal, state: &str) {
+    reap::kill(Pid(pid), signal).unwrap();
+    let line = format!("State:\t{state}");
+    while !std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains(&line) {}
+}
+
+/// While the keeper is held still, the daemon asks for one on standby, and the process that kept the keeper from
+/// becoming the new program ends: the keeper hears of both at once, and answers before it becomes that.
+pub(crate) fn late(daemon: &mut Daemon) {
+    println!("life {}", daemon.starts);
+    if daemon.starts == 1 {
+        daemon.say(ToKeeper::Ready { detach: false });
+        daemon.give(ToKeeper::Upgrade, own_program().as_fd());
+        keeper_proto::wait_for_the_end(daemon.socket.as_fd()).unwrap();
+        loop {
+            std::thread::park();
+        }
+    }
+    daemon.say(ToKeeper::Ready { detach: false });
+    // The answer says that this was heard.
+    daemon.list();
+    let keeper = daemon.keeper;
+    assert!(!is_new(keeper));
+    let own = process::pid();
+    let others: Vec<i32> = children_of(keeper).into_iter().filter(|pid| *pid != own).collect();
+    let [before] = others[..] else { panic!("the daemon before, not {others:?}") };
+    signal_until(keeper, Signal::parse("STOP").unwrap(), "T");
+    daemon.give(ToKeeper::Prepare { number: 7 }, own_program().as_fd());
+    signal_until(before, Signal::KILL, "Z");
+    reap::kill(Pid(keeper), Signal::CONT).unwrap();
+    assert_eq!(daemon.word(), ToDaemon::Signal { signal: Signal::CONT, sender: own });
+    assert_eq!(daemon.word(), ToDaemon::Prepared { standby: Standby::None, number: 7 });
+    let mut word = String::new();
+    io::stdin().read_line(&mut word).unwrap();
+    assert!(is_new(keeper));
+    daemon.code = 12;
+}
+
+pub(crate) fn see_late(world: &mut World) {
+    world.expect("life 1");
+    world.expect("life 2");
+    world.died("ended unexpectedly: terminated by SIGKILL");
+    world.expect("took over");
+    world.send("it did");
     assert_eq!(world.end(), 12);
 }
