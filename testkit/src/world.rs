@@ -9,6 +9,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -355,10 +356,19 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A TCP port of 127.0.0.1 that nobody uses at this moment.
+/// A port that nobody uses and nobody else is given: below those that the system gives to whoever connects.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    const PORTS: std::ops::Range<u16> = 20_000..30_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let width = PORTS.end - PORTS.start;
+    // Two runs at once should not begin at the same one.
+    let own = u16::try_from(std::process::id() % u32::from(width)).unwrap_or_default();
+    let ports = (0..width).map(|_| {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        PORTS.start + (own.wrapping_mul(2477) % width + next % width) % width
+    });
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a free port")
 }
 
 /// The path of an installed program; the test fails when it is missing, and says what to install.

@@ -569,8 +569,8 @@ fn no_deadline_passes_while_an_end_waits_to_be_told() {
 #[test]
 fn the_end_of_another_process_holds_up_no_deadline() {
     let mut stage = Stage::new([with("web", |s| {
-        s.stop_exec = commands(1).into();
-        s.reload_exec = commands(1).into();
+        s.stop_exec = commands(1);
+        s.reload_exec = commands(1);
     })]);
     stage.play(
         "

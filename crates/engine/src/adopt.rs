@@ -4,7 +4,8 @@
 //! Units are as the records have them, deadlines included (the clock goes on over all of these). Each process of
 //! a record is found again: among the children of the keeper by its run, else by its number and the time of its
 //! birth; never by the number alone. A run that was written down and that the keeper never heard of was never
-//! executed (a child tells the keeper of itself first of all), so it is started now; no run is started twice.
+//! executed (a child tells the keeper of itself first of all), so it is started now; no run is started twice. When
+//! the keeper died too, each child's own note of its birth says it ([`supers_os::births`]).
 
 use crate::clock;
 use crate::engine::{Engine, Run};
@@ -13,7 +14,6 @@ use crate::family::Tidings;
 use crate::held::Inheritance;
 use crate::logs::Streams;
 use crate::logs::mainlog::Level;
-use crate::recognise::writers;
 use crate::spawner::{Request, Work};
 use crate::store::{CONNECTIONS, Estate, Leaving, SavedRun, SavedUnit};
 use std::borrow::Cow;
@@ -29,6 +29,7 @@ use supers_core::proc::{Event, Exe};
 use supers_core::signal::Signal;
 use supers_core::snapshot::Origin;
 use supers_core::spec::Spec;
+use supers_os::births::Births;
 use supers_os::error_text;
 use supers_os::keeper_proto::Key;
 use supers_os::reap;
@@ -142,12 +143,9 @@ impl Engine {
         if !self.has_all(&mut left) {
             return;
         }
-        // Without the keeper nobody else knows of a start that was not written down any more.
-        let unsure = !same_keeper && runs.iter().any(|(_, saved)| saved.pid == 0);
-        let writers = if unsure { writers(&self.runtime.join("fifo")) } else { Vec::new() };
         let mut found = 0;
         for (id, saved) in runs {
-            found += usize::from(self.find_run(id, &saved, same_keeper, &writers, &mut left));
+            found += usize::from(self.find_run(id, &saved, same_keeper, &mut left));
         }
         self.bus.settled(self.now);
         for id in ids.iter().copied() {
@@ -203,34 +201,24 @@ impl Engine {
         unit: UnitId,
         saved: &SavedRun,
         same_keeper: bool,
-        writers: &[(Pid, String)],
         left: &mut Inheritance,
     ) -> bool {
         let run = RunId(saved.run);
-        match whereabouts(saved, same_keeper, left) {
+        match whereabouts(saved, same_keeper, self.store.births().as_deref(), left) {
             Whereabouts::There(found) => self.adopt_run(unit, saved, found, left),
             Whereabouts::Gone(pid) => {
+                if saved.pid == 0 {
+                    self.born.push((unit, run, pid));
+                }
                 // All of it is told to the fleet when it goes on.
                 self.lost.push((unit, run, pid, saved.exit.unwrap_or(Exit::Unknown)));
                 false
             }
             Whereabouts::Unborn => {
-                if let Some(pid) = self.born_unheard_of(unit, saved, writers) {
-                    let found = Found { pid, foreign: true, pidfd: None };
-                    return self.adopt_run(unit, saved, found, left);
-                }
                 self.unborn.push((unit, run, saved.exe));
                 false
             }
         }
-    }
-
-    /// A process that writes where only this start of the unit would: it began when keeper and daemon were about
-    /// to die.
-    fn born_unheard_of(&self, unit: UnitId, saved: &SavedRun, writers: &[(Pid, String)]) -> Option<Pid> {
-        let Exe::Main(_) = saved.exe else { return None };
-        let names = Streams::names(&self.fleet.get(unit)?.spec.full_name());
-        writers.iter().find(|(_, name)| names.contains(name)).map(|(pid, _)| *pid)
     }
 
     pub(crate) fn adopt_run(
@@ -445,19 +433,33 @@ impl Engine {
     }
 }
 
-fn whereabouts(saved: &SavedRun, same_keeper: bool, left: &mut Inheritance) -> Whereabouts {
+fn whereabouts(
+    saved: &SavedRun,
+    same_keeper: bool,
+    births: Option<&Births>,
+    left: &mut Inheritance,
+) -> Whereabouts {
     if let Some(pid) = left.living.remove(&RunId(saved.run)) {
         return Whereabouts::There(Found { pid, foreign: false, pidfd: None });
     }
     let pid = Pid(saved.pid);
     match saved.pid {
-        0 => Whereabouts::Unborn,
+        0 if same_keeper => Whereabouts::Unborn,
+        0 => match births.and_then(|births| births.find(saved.run)) {
+            None => Whereabouts::Unborn,
+            Some(birth) => there_or_gone(birth.pid, birth.process()),
+        },
         // It ended, and we said that we know: that was not written down any more.
         _ if same_keeper && !saved.foreign => Whereabouts::Gone(pid),
-        _ => match foreign(saved) {
-            Some(pidfd) => Whereabouts::There(Found { pid, foreign: true, pidfd: Some(pidfd) }),
-            None => Whereabouts::Gone(pid),
-        },
+        _ => there_or_gone(pid, foreign(saved)),
+    }
+}
+
+/// What is not our keeper's child any more.
+fn there_or_gone(pid: Pid, pidfd: Option<OwnedFd>) -> Whereabouts {
+    match pidfd {
+        Some(_) => Whereabouts::There(Found { pid, foreign: true, pidfd }),
+        None => Whereabouts::Gone(pid),
     }
 }
 

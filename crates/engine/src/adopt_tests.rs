@@ -15,8 +15,18 @@ fn own() -> (Pid, u64) {
 
 /// In a word, with the process that it is about.
 fn found(saved: &SavedRun, same_keeper: bool, living: &[(RunId, Pid)]) -> (&'static str, i32) {
+    found_with(saved, same_keeper, None, living)
+}
+
+/// The same, with what children noted.
+fn found_with(
+    saved: &SavedRun,
+    same_keeper: bool,
+    births: Option<&Births>,
+    living: &[(RunId, Pid)],
+) -> (&'static str, i32) {
     let mut left = Inheritance { living: living.iter().copied().collect(), ..Inheritance::default() };
-    match whereabouts(saved, same_keeper, &mut left) {
+    match whereabouts(saved, same_keeper, births, &mut left) {
         Whereabouts::There(Found { pid, foreign: true, pidfd }) => {
             assert!(pidfd.is_some(), "it is held by what it was known by");
             ("foreign", pid.0)
@@ -68,4 +78,27 @@ fn the_keeper_knows_its_children() {
     for same_keeper in [false, true] {
         assert_eq!(found(&child(saved(9, Pid(0), 0)), same_keeper, &living), ("unborn", 0));
     }
+}
+
+#[test]
+fn what_nobody_heard_of_noted_itself() {
+    use supers_os::spawn::{Method, Plan, spawn};
+    let dir = tempfile::tempdir().unwrap();
+    let births = Births::create(&dir.path().join("births")).unwrap();
+    let mut plan = Plan::new(c"/bin/sleep".into(), vec![c"sleep".into(), c"60".into()]);
+    plan.birth = Some(births.notebook(7));
+    let child = spawn(&plan, Method::Own).unwrap();
+    let unheard = |run| saved(run, Pid(0), 0);
+    let found = |run, same_keeper| found_with(&unheard(run), same_keeper, Some(&births), &[]);
+    assert_eq!(found(7, false), ("foreign", child.pid.0));
+    assert_eq!(found(8, false), ("unborn", 0));
+    assert_eq!(found(7, true), ("unborn", 0), "our keeper would have told");
+    reap::kill_group(child.pid, Signal::KILL).unwrap();
+    reap::wait(child.pid).unwrap();
+    assert_eq!(found(7, false), ("gone", child.pid.0));
+    // One that cannot be executed was born all the same.
+    plan.program = c"/no/such/program".into();
+    plan.birth = Some(births.notebook(9));
+    spawn(&plan, Method::Own).unwrap_err();
+    assert_eq!(found(9, false).0, "gone");
 }

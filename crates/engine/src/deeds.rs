@@ -5,6 +5,7 @@ use crate::contain::{Sweep, Swept};
 use crate::engine::{Engine, Run};
 use crate::failpoint::hit;
 use crate::history::End;
+use crate::leave::is_moot;
 use crate::spawner::{Done, Outcome, Request, Work, fault};
 use crate::unexecuted::counts_as_run;
 use crate::webhook;
@@ -228,7 +229,7 @@ impl Engine {
     fn spawn_reported(&mut self, done: Done) {
         let Done { unit, spec, run, exe, outcome: Outcome::Started(result) } = done else { return };
         let started = match result {
-            Err(error) if self.is_moot(&error) => return,
+            Err(error) if is_moot(&error) => return,
             // Whoever is alone has reaped the child already, and does not know its pid any more.
             Err(error) if counts_as_run(&spec, &error) => match self.early.remove(&run) {
                 None if self.family.has_keeper() => {

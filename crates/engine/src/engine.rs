@@ -273,6 +273,7 @@ impl Engine {
             logs: logs.clone(),
             daemon: setup.env.clone(),
             method: setup.family.method(),
+            births: setup.store.births(),
             report: setup.family.report_fd(),
             holder: holder.clone(),
             gifts: setup.family.takes_gifts(),

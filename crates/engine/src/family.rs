@@ -517,9 +517,13 @@ impl Family {
 
     /// Ends that the keeper was asked about and cannot tell any more.
     fn unanswered(&self, news: &mut Vec<Tidings>) {
-        let gone = |w: &Watched| w.foreign.is_none() && !matches!(process::zombie_exit(w.pid.0), Ok(None));
-        for (run, w) in self.watched.iter().filter(|(_, w)| gone(w)) {
-            news.push(Tidings::Ended { run: *run, pid: w.pid, exit: Exit::Unknown });
+        for (run, w) in self.watched.iter().filter(|(_, w)| w.foreign.is_none()) {
+            let exit = match process::zombie_exit(w.pid.0) {
+                Ok(None) => continue,
+                Ok(Some(exit)) => believable(exit).unwrap_or(Exit::Unknown),
+                Err(_) => Exit::Unknown,
+            };
+            news.push(Tidings::Ended { run: *run, pid: w.pid, exit });
         }
     }
 
@@ -547,7 +551,7 @@ impl Family {
             },
             (None, None) => Some(reap::peek(pid).ok().flatten().unwrap_or(Exit::Unknown)),
             (None, Some(_)) if self.orphaned => {
-                Some(process::zombie_exit(pid.0).ok().flatten().unwrap_or(Exit::Unknown))
+                Some(process::zombie_exit(pid.0).ok().flatten().and_then(believable).unwrap_or(Exit::Unknown))
             }
             // A stat line that may not be seen shows 0.
             (None, Some(_)) => process::zombie_exit(pid.0).ok().flatten().filter(|e| *e != Exit::Code(0)),
@@ -562,6 +566,11 @@ impl Family {
     }
 }
 
+/// A zombie's stat line shows 0 to whoever may not see it.
+fn believable(exit: Exit) -> Option<Exit> {
+    (exit != Exit::Code(0) || process::euid() == 0).then_some(exit)
+}
+
 /// How a process ended whose parent is somebody else; `None` while only its parent may know.
 fn foreign_exit(pid: Pid, pidfd: &OwnedFd) -> Option<Exit> {
     match reap::pidfd_exit(pidfd) {
@@ -569,15 +578,12 @@ fn foreign_exit(pid: Pid, pidfd: &OwnedFd) -> Option<Exit> {
         // A kernel that does not tell: the zombie's own line, as far as it can be believed.
         Err(_) => {
             let line = process::zombie_exit(pid.0).ok().flatten();
-            return Some(
-                line.filter(|e| *e != Exit::Code(0) || process::euid() == 0).unwrap_or(Exit::Unknown),
-            );
+            return Some(line.and_then(believable).unwrap_or(Exit::Unknown));
         }
         Ok(None) => {}
     }
     match process::zombie_exit(pid.0) {
-        Ok(Some(exit)) if exit != Exit::Code(0) || process::euid() == 0 => Some(exit),
-        Ok(_) => None,
+        Ok(exit) => exit.and_then(believable),
         // Reaped between the two looks.
         Err(_) => Some(reap::pidfd_exit(pidfd).ok().flatten().unwrap_or(Exit::Unknown)),
     }

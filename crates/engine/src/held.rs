@@ -132,6 +132,11 @@ impl Inheritance {
         None
     }
 
+    /// The keeper, if there is one, told of all that lives.
+    pub fn is_whole(&self) -> bool {
+        self.listed
+    }
+
     /// The keeper is gone. Half of a list is none: nobody pins the numbers of these processes any more.
     pub(crate) fn no_more(&mut self) {
         self.fetched = true;

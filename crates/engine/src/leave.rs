@@ -5,16 +5,23 @@ use crate::engine::{Ended, Engine};
 use crate::failpoint::hit;
 use crate::store::Leaving;
 use std::fmt;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::RunId;
 use supers_core::time::Mono;
-use supers_os::keeper_proto::Key;
+use supers_os::keeper_proto::{self, Key};
 
 /// A start that is under way has this long to be through.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A child found its keeper gone before it executed anything: it is as if it had not been started, which the next
+/// daemon does. That of the keeper is told in a moment, or was.
+pub(crate) fn is_moot(error: &StartError) -> bool {
+    error.stage == Stage::Report && keeper_proto::is_gone(&io::Error::from_raw_os_error(error.errno))
+}
 
 /// Why the engine is about to leave.
 pub(crate) enum Leave {
@@ -71,12 +78,6 @@ impl Engine {
         self.leave_by
     }
 
-    /// A child found its keeper gone before it executed anything: it is as if it had not been started, which
-    /// the next daemon does.
-    pub(crate) fn is_moot(&self, error: &StartError) -> bool {
-        matches!(self.leave, Some(Leave::Orphaned)) && error.stage == Stage::Report
-    }
-
     /// Writes everything down and lets go of it.
     pub(crate) fn left(mut self) -> Ended {
         self.store.leave(match &self.leave {
@@ -84,6 +85,9 @@ impl Engine {
             Some(Leave::Orphaned) | None => Leaving::KeeperLost,
         });
         hit("leave.begin");
+        // How they ended is known, and may not be known to the next.
+        let ended = self.runs.values().filter(|run| run.exit.is_some());
+        ended.for_each(|run| self.store.touch(run.unit));
         // While it is known why it leaves: starts are written down, and not asked for.
         self.commit();
         hit("leave.committed");

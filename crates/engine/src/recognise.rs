@@ -61,7 +61,7 @@ impl Engine {
 }
 
 /// Processes that lead a process group and write into a FIFO of this folder, with its name.
-pub(crate) fn writers(folder: &Path) -> Vec<(Pid, String)> {
+fn writers(folder: &Path) -> Vec<(Pid, String)> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let mut found = Vec::new();

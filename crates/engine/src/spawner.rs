@@ -22,6 +22,7 @@ use supers_core::exit::{Stage, StartError};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
 use supers_core::spec::{Command, Context, Limit, Resource, Spec};
+use supers_os::births::Births;
 use supers_os::keeper_proto::{GIFTS, Key};
 use supers_os::spawn::{Child, Creds, Method, Plan, Report, Session, resolve, spawn};
 use supers_os::{reap, users};
@@ -78,6 +79,8 @@ pub(crate) struct Setup {
     pub logs: Logs,
     pub daemon: Daemon,
     pub method: Method,
+    /// Where a child notes that it was born.
+    pub births: Option<Arc<Births>>,
     /// The keeper's socket, on which a child reports its birth.
     pub report: Option<RawFd>,
     /// Where descriptors are kept that must outlive the daemon.
@@ -315,6 +318,7 @@ fn prepare(setup: &Setup, request: &Request) -> Result<Prepared, StartError> {
         no_new_privileges: context.no_new_privileges,
         ignore_sigpipe: context.ignore_sigpipe,
         extra: Vec::new(),
+        birth: setup.births.as_ref().map(|births| births.notebook(request.run.0)),
         report: setup.report.map(|fd| Report { fd, run: request.run.0, gifts }),
         cgroup,
     };

@@ -14,6 +14,7 @@
 //! child sees of itself in `/proc`. Errors are `io::Error` with the kernel's number, except for starts
 //! ([`supers_core::exit::StartError`]: stage, number and sentence).
 
+pub mod births;
 pub mod cgroup;
 pub mod clock;
 mod errno;

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use supers_core::exit::Exit;
 use supers_core::spec::Resource;
@@ -277,6 +277,26 @@ fn flock(path: &Path, how: libc::c_int) -> io::Result<OwnedFd> {
         options.read(true).write(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
     // SAFETY: plain numbers.
     check(unsafe { libc::flock(file.as_raw_fd(), how) }).map(|_| file.into())
+}
+
+/// Opens a plain file for reading and writing, makes it when that is asked for. Whoever owns its folder may have put
+/// another file there: it must have no other name, and be that one's or our own.
+///
+/// # Errors
+/// It is not there, or is not such a file.
+pub fn open_own(path: &Path, create: bool) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(create).mode(0o600).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let folder = path.parent().and_then(|folder| std::fs::metadata(folder).ok()).map(|folder| folder.uid());
+    if meta.nlink() > 1 || !(meta.uid() == euid() || Some(meta.uid()) == folder) {
+        return Err(io::Error::other("it may be somebody else's"));
+    }
+    Ok(file)
 }
 
 /// We may write there (with our effective user).

@@ -294,8 +294,10 @@ impl<'a> Game<'a> {
         let _ = fs::remove_file(&self.site.failpoint);
         if !passed {
             self.missed.push(point.name);
+            self.shared.away(false);
             return self.version().map(drop);
         }
+        *self.shared.tally().places.entry(format!("keeper@{}", point.name)).or_default() += 1;
         // It may have been passed a while after it was armed.
         self.weak.push(now());
         let after = self.below_another_keeper(before, since);

@@ -107,6 +107,11 @@ fn keeper_places() -> impl Iterator<Item = usize> {
     (0..POINTS.len()).filter(|i| matches!(POINTS[*i].by, By::Itself | By::TakeOver | By::Upgrade))
 }
 
+/// Where the keeper dies in a short round, by index.
+pub fn keeper_acts() -> impl Iterator<Item = usize> {
+    keeper_places().filter(|i| POINTS[*i].by != By::Itself)
+}
+
 /// The acts of a short round: each deadly place once.
 pub fn short() -> Vec<Act> {
     let mut acts: Vec<Act> = times(Act::Kill, 6).collect();
@@ -116,7 +121,7 @@ pub fn short() -> Vec<Act> {
     acts.extend(times(Act::KillUnits, 3).chain(times(Act::Upgrade, 4)).chain(times(Act::Reload, 2)));
     acts.extend([Act::Wish, Act::Wish, Act::Reopen, Act::Disk, Act::Disk, Act::UpgradeToNothing]);
     acts.extend([Act::KillKeeper, Act::KillBoth]);
-    acts.extend(keeper_places().filter(|i| POINTS[*i].by != By::Itself).map(Act::KillKeeperAt));
+    acts.extend(keeper_acts().map(Act::KillKeeperAt));
     let by_chain = |i: &usize| POINTS[*i].by == By::TakeOver;
     acts.extend((0..POINTS.len()).filter(|i| !by_chain(i)).map(Act::Point));
     let chained: Vec<usize> = (0..POINTS.len()).filter(by_chain).collect();

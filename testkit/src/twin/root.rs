@@ -1,10 +1,9 @@
 //! The place of one side of a scenario: a folder, links by the names that users call, ports, the base configuration.
 
+use crate::free_port;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 
 /// Whose program.
@@ -41,11 +40,6 @@ pub struct Tools {
 /// The names by which users call Supervisor.
 const NAMES: [&str; 4] = ["supervisord", "supervisorctl", "echo_supervisord_conf", "pidproxy"];
 
-/// Ports below those that the system hands out by itself.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
-
-static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
-
 /// The folder and all that is in it.
 #[derive(Debug)]
 pub(crate) struct Root {
@@ -71,7 +65,7 @@ impl Root {
             };
             symlink(target, dir.path().join("bin").join(name)).map_err(problem)?;
         }
-        Ok(Root { dir, ports: [free_port()?, free_port()?, free_port()?], tools: tools.clone() })
+        Ok(Root { dir, ports: [free_port(), free_port(), free_port()], tools: tools.clone() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -143,19 +137,4 @@ impl Root {
              [supervisorctl]\nserverurl=unix://{{root}}/s.sock\n{recorder}"
         ))
     }
-}
-
-/// A port that nobody uses and nobody else is given.
-fn free_port() -> Result<u16, String> {
-    let width = PORTS.end - PORTS.start;
-    // Two runs at once should not begin at the same one.
-    let own = u16::try_from(std::process::id() % u32::from(width)).unwrap_or_default();
-    for _ in 0..width {
-        let next = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + (own.wrapping_mul(31) % width + next % width) % width;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err("there is no free port".into())
 }

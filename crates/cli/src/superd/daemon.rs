@@ -8,7 +8,7 @@ use super::launch;
 use super::listen::{self, Doors, Shelf};
 use super::rebind::Rebinder;
 use super::surroundings::{
-    SOFT_AT_START, SOFT_FILES, become_user, clean_auto_logs, leave_the_terminals_place, main_log, own_output,
+    SOFT_FILES, become_user, clean_auto_logs, have_room, leave_the_terminals_place, main_log, own_output,
     raise_limits, write_pid_files,
 };
 use super::{EXIT_USAGE, complain, speaks_as_ancestor};
@@ -35,7 +35,7 @@ use supers_engine::{
 };
 use supers_keeper::handover::Legacy;
 use supers_os::keeper_proto::{self, Key};
-use supers_os::{Resource, memory, process, users};
+use supers_os::{memory, process, users};
 use tokio::sync::watch;
 
 /// Where the keeper puts the lock of the configuration.
@@ -65,8 +65,11 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
     };
     let code = match places {
         Ok(places) => {
-            let farewell = family.farewell();
-            match run(args, world, places, family, rehearsal) {
+            let (farewell, keeper, starts) = (family.farewell(), family.pid(), family.starts());
+            let last = run(args, world, &places, family, rehearsal);
+            // Who would try again is gone.
+            let alone = matches!(last, Last::Failed(_) | Last::Again) && process::ppid() != keeper;
+            match if alone { Last::keeper(&places, what_has_a_name(&places), starts) } else { last } {
                 Last::Code(code) => {
                     farewell.say(code);
                     return code;
@@ -80,9 +83,7 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
                     complain(&format!("cannot take the keeper's place: {}", supers_os::error_text(&e)));
                     return 1;
                 }
-                Last::Again if farewell.again() => return 0,
-                // The keeper is gone: there is nobody who could start us anew.
-                Last::Again => return 1,
+                Last::Again => return if farewell.again() { 0 } else { 1 },
             }
         }
         Err(e) => {
@@ -102,14 +103,15 @@ pub(super) fn under_keeper(args: &Args, personality: Personality) -> i32 {
 
 /// Whether a daemon before this one left something: who cannot start then must not be the last one.
 fn is_entrusted(records: Option<&OwnedFd>, left: &Inheritance) -> bool {
-    records.is_some() || !left.living.is_empty()
+    // Of a keeper that is gone nobody knows what it had.
+    records.is_some() || !left.living.is_empty() || !left.is_whole()
 }
 
 /// The daemon without a keeper. To begin anew it executes itself: a fresh process with the same pid. The
 /// lock is closed by that and taken again.
 pub(super) fn alone(args: &Args, world: World, places: Places, _lock: OwnedFd) -> i32 {
     let last = match Family::alone() {
-        Ok(family) => run(args, world, places, family, Rehearsal::default()),
+        Ok(family) => run(args, world, &places, family, Rehearsal::default()),
         Err(e) => {
             complain(&format!("cannot set up signals: {}", supers_os::error_text(&e)));
             Last::Code(1)
@@ -145,6 +147,24 @@ enum Last {
     Keeper(Box<Legacy>),
 }
 
+impl Last {
+    fn keeper(places: &Places, held: Vec<(u64, OwnedFd)>, starts: u32) -> Last {
+        match legacy(places, held, starts) {
+            Ok(legacy) => Last::Keeper(Box::new(legacy)),
+            Err(e) => {
+                complain(&format!("cannot take the keeper's place: {}", supers_os::error_text(&e)));
+                Last::Code(1)
+            }
+        }
+    }
+}
+
+/// What a keeper is to hold when nothing can be had from the one before.
+fn what_has_a_name(places: &Places) -> Vec<(u64, OwnedFd)> {
+    let records = process::open_own(&places.runtime.join("records"), false);
+    records.into_iter().map(|file| (Key::RECORDS.0, file.into())).collect()
+}
+
 /// What is left to the keeper that this process becomes.
 fn legacy(places: &Places, held: Vec<(u64, OwnedFd)>, starts: u32) -> io::Result<Legacy> {
     let words: Vec<_> = std::env::args_os().collect();
@@ -160,7 +180,7 @@ fn legacy(places: &Places, held: Vec<(u64, OwnedFd)>, starts: u32) -> io::Result
     })
 }
 
-fn run(args: &Args, world: World, places: Places, mut family: Family, mut rehearsal: Rehearsal) -> Last {
+fn run(args: &Args, world: World, places: &Places, mut family: Family, mut rehearsal: Rehearsal) -> Last {
     let starts = family.starts();
     memory::keep_little();
     have_room();
@@ -178,22 +198,16 @@ fn run(args: &Args, world: World, places: Places, mut family: Family, mut rehear
         }
     };
     let locks = Locks::default();
-    locks.hold(whole_again(&places));
+    locks.hold(whole_again(places));
     let records = inheritance.held.take(Key::RECORDS);
     let entrusted = is_entrusted(records.as_ref(), &inheritance);
     let failed = |code| if entrusted { Last::Failed(code) } else { Last::Code(code) };
     let left = Left { inheritance, records, rehearsal, locks };
-    match prepare_and_run(args, world, &places, family, left) {
+    match prepare_and_run(args, world, places, family, left) {
         Ok(Ended::ForGood) => Last::Code(0),
         Ok(Ended::Again) => Last::Again,
         Ok(Ended::Upgrade(_)) => Last::Replaced,
-        Ok(Ended::Orphaned(held)) => match legacy(&places, held, starts) {
-            Ok(legacy) => Last::Keeper(Box::new(legacy)),
-            Err(e) => {
-                complain(&format!("cannot take the keeper's place: {}", supers_os::error_text(&e)));
-                Last::Code(1)
-            }
-        },
+        Ok(Ended::Orphaned(held)) => Last::keeper(places, held, starts),
         Ok(Ended::Refused(text)) => {
             complain(&text);
             failed(1)
@@ -207,16 +221,6 @@ fn run(args: &Args, world: World, places: Places, mut family: Family, mut rehear
             complain(&stop.text);
             failed(stop.code)
         }
-    }
-}
-
-/// The keeper may hold more descriptors than we may have; a table that grows beside threads keeps them waiting 10 ms.
-fn have_room() {
-    if let Ok((soft, _)) = process::limit(Resource::Nofile) {
-        let _ = SOFT_AT_START.set(soft);
-        // As many as it gets: what is missing shows when they are used.
-        let _ = process::raise_nofile_to_hard();
-        let _ = process::copy_high(io::stderr().as_fd());
     }
 }
 

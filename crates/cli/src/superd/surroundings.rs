@@ -42,14 +42,26 @@ pub(super) fn become_user(settings: &Settings, places: &Places) -> Result<Option
     Ok(Some(user.uid))
 }
 
+/// The keeper may hold more descriptors than we may have; a table that grows beside threads keeps them waiting 10 ms.
+pub(super) fn have_room() {
+    if let Ok((soft, _)) = process::limit(Resource::Nofile) {
+        let _ = SOFT_AT_START.set(soft);
+        // As many as it gets: what is missing shows when they are used.
+        let _ = process::raise_nofile_to_hard();
+        let _ = process::copy_high(io::stderr().as_fd());
+    }
+}
+
 /// The launcher made the folders as root; now they are the user's. What an earlier daemon left in the runtime
 /// folder and is not the user's goes rather than being given: nobody but us may decide what root gives away.
 fn hand_over(places: &Places, uid: u32, gid: u32) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, lchown};
     let absent = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) };
     give_state(places, uid, gid)?;
-    // This daemon has just opened it, or made it.
-    lchown(places.runtime.join("records"), Some(uid), Some(gid)).or_else(absent)?;
+    // This daemon has just opened these, or made them.
+    for file in ["records", "births"] {
+        lchown(places.runtime.join(file), Some(uid), Some(gid)).or_else(absent)?;
+    }
     if fs::symlink_metadata(&places.runtime)?.uid() == uid {
         return Ok(());
     }

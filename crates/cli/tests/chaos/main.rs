@@ -12,8 +12,9 @@ fn nothing_is_lost_by_a_death_anywhere() {
     let tally = chaos::round(&bins, &orders, chaos::short());
     let report = || format!("with seed {seed}, {}", tally.report());
     assert_eq!(tally.wrongs(), 0, "{}", report());
-    for point in &chaos::POINTS {
-        assert!(tally.places.contains_key(point.name), "nobody came by {}; {}", point.name, report());
+    let keepers = chaos::keeper_acts().map(|i| format!("keeper@{}", chaos::POINTS[i].name));
+    for name in chaos::POINTS.iter().map(|point| point.name.to_owned()).chain(keepers) {
+        assert!(tally.places.contains_key(&name), "nobody came by {name}; {}", report());
     }
     assert!(tally.count("daemon kills") >= 20 + chaos::POINTS.len() as u64, "{}", report());
 }

@@ -8,6 +8,7 @@ use crate::crash::{
 };
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use supers_testkit::{Process, World};
 
@@ -430,25 +431,64 @@ fn deaths_at_every_step_start_nothing_twice() {
     }
 }
 
-#[test]
-fn both_killed_between_a_start_and_its_record() {
-    let mut w = world();
-    unit(&w, "first", "print up wait", "");
+/// Both are killed when the unit that `write` adds has just executed its program and nobody has written that down.
+/// Comes back when `until` is true, and before superd is started again.
+fn killed_between_start_and_record(w: &mut World, write: impl Fn(&World), until: impl Fn(&World) -> bool) {
+    unit(w, "first", "print up wait", "");
     w.env("SUPERS_FAILPOINT", "spawn.cloned:2");
     w.superd();
-    until_printed(&w, "first", "up");
-    let before = w.until("first runs", |s| s.state("first") == "RUNNING");
-    unit(&w, "late", &noted(&w, "late", "print up wait"), "");
-    let (daemon, keeper) = (daemon_process(&w), Process::open(w.daemon().pid()).unwrap());
+    until_printed(w, "first", "up");
+    w.until("first runs", |s| s.state("first") == "RUNNING");
+    write(w);
+    let (daemon, keeper) = (daemon_process(w), Process::open(w.daemon().pid()).unwrap());
     assert!(keeper.signal(STOP));
     drop(w.supers(&["start", "late", "--no-wait"]));
     assert!(daemon.wait(w.deadline().left()), "the daemon dies at its failpoint");
-    w.until_fact("it noted its pid", || (living(&w, "pids-late").len() == 1).then_some(()));
+    w.until_fact("it came so far", || until(w).then_some(()));
     assert!(keeper.kill() && keeper.wait(w.deadline().left()));
     w.env("SUPERS_FAILPOINT", "none");
+}
+
+/// It goes on, and is not started a second time.
+fn see_that_it_goes_on(mut w: World, write: impl Fn(&World)) {
+    killed_between_start_and_record(&mut w, write, |w| living(w, "pids-late").len() == 1);
     w.superd();
     let now = w.until("late runs", |s| s.state("late") == "RUNNING");
-    assert_eq!(essence(&now, "first"), essence(&before, "first"));
-    w.until_fact("it noted its pid", || living(&w, "pids-late").contains(&now.pid("late")).then_some(()));
+    assert_eq!(now.state("first"), "RUNNING");
     assert_eq!(living(&w, "pids-late"), BTreeSet::from([now.pid("late")]), "{}", w.logs());
+    assert_eq!(w.read("pids-late").lines().count(), 1, "{}", w.logs());
+}
+
+#[test]
+fn both_killed_between_a_start_and_its_record() {
+    see_that_it_goes_on(world(), |w| drop(unit(w, "late", &noted(w, "late", "print up wait"), "")));
+}
+
+#[test]
+fn both_killed_and_the_one_just_started_writes_to_nobody() {
+    let w = world();
+    let script = "#!/bin/sh\nexec >>$NOTES 2>/dev/null </dev/null\necho $$\nexec sleep 600\n";
+    let start = w.write("start", script);
+    fs::set_permissions(&start, fs::Permissions::from_mode(0o755)).unwrap();
+    let (start, notes) = (start.display(), place(&w, "pids-late"));
+    let text = format!("[Service]\nEnvironment=NOTES={notes}\nExecStart={start}\n");
+    see_that_it_goes_on(w, |w| drop(w.unit("late", &text)));
+}
+
+#[test]
+fn both_killed_between_a_start_and_its_record_and_it_ended_meanwhile() {
+    let mut w = world();
+    let write = |w: &World| drop(unit(w, "late", &noted(w, "late", "print up exit 3"), "Type=oneshot"));
+    let over = |w: &World| w.read("pids-late").lines().count() == 1 && living(w, "pids-late").is_empty();
+    killed_between_start_and_record(&mut w, write, over);
+    let pid: i64 = w.read("pids-late").trim().parse().unwrap();
+    w.superd();
+    let now = w.until("its end is told", |s| !["STARTING", "STOPPED"].contains(&s.state("late")));
+    let late = now.get("late");
+    // As long as nobody has reaped it the kernel tells.
+    let unknown = late["exit"].is_null() && late["reason"].as_str().unwrap().contains("unknown");
+    assert!(unknown || late["exit"] == 3, "{late}");
+    assert_eq!(w.read("pids-late").lines().count(), 1, "it ran once\n{}", w.logs());
+    let history = w.supers_ok(&["history", "late"]);
+    assert!(history.contains(&pid.to_string()), "{history}");
 }

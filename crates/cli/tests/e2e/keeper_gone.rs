@@ -189,6 +189,36 @@ fn the_first_daemon_of_all_takes_its_place() {
     end(&w, &keeper);
 }
 
+/// It cannot open its door, and would have left that to the keeper to try again.
+#[test]
+fn a_daemon_that_cannot_start_takes_its_place() {
+    let mut w = world();
+    w.env("SUPERS_FAILPOINT_FILE", &w.path("failpoint").display().to_string());
+    let (door, a) = (w.path("door"), noted(&w, "a", "print up wait"));
+    let actor = w.actor().display().to_string();
+    w.ini(&format!(
+        "[unix_http_server]\nfile={}\n[program:a]\ncommand={actor} {a}\n",
+        door.display()
+    ));
+    w.superd();
+    w.until_fact("it noted its pid", || (living(&w, "pids-a").len() == 1).then_some(()));
+    let before = w.until("a runs", |s| s.state("a") == "RUNNING");
+    let (daemon, keeper) = (daemon_process(&w), Process::open(w.daemon().pid()).unwrap());
+    w.write("failpoint", "keeper@takeover.hello");
+    std::fs::remove_file(&door).unwrap();
+    w.write("door/in-the-way", "");
+    assert!(daemon.kill() && keeper.wait(w.deadline().left()));
+    w.until_fact("one that cannot start has a keeper", || {
+        (w.logs().matches("cannot listen").count() > 1).then_some(())
+    });
+    std::fs::remove_dir_all(&door).unwrap();
+    let view = w.until_fact("a daemon answers", || daemon_view(&w));
+    assert_eq!(essences(&w.status()), essences(&before));
+    let next = Process::open(i32::try_from(view["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    end(&w, &next);
+    assert!(living(&w, "pids-a").is_empty());
+}
+
 #[test]
 fn the_new_keeper_ends_with_the_right_code() {
     let mut w = world();

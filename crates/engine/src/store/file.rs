@@ -310,11 +310,7 @@ fn new_path(folder: &Path) -> PathBuf {
 }
 
 fn open_named(folder: &Path) -> io::Result<File> {
-    let file = File::options().read(true).write(true).open(path(folder))?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    Ok(file)
+    supers_os::process::open_own(&path(folder), false)
 }
 
 /// A record without a key: what stands before it belongs together.

@@ -25,11 +25,13 @@ use saved::{decode, encode, encode_config};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use supers_config::{Loaded, Settings};
 use supers_core::fleet::SavedFleet;
 use supers_core::ids::{RunId, UnitId};
 use supers_core::proc::{Exe, Phase, State};
+use supers_os::births::Births;
 use supers_os::keeper_proto::Key;
 use values::Values;
 
@@ -49,6 +51,7 @@ const BUS: &str = "bus";
 /// The records, as the engine writes them.
 pub struct Store {
     records: Option<Records>,
+    births: Option<Arc<Births>>,
     holder: Holder,
     boot: String,
     keeper: i32,
@@ -104,6 +107,7 @@ impl Store {
     ) -> (Store, Found) {
         let mut store = Store {
             records: None,
+            births: None,
             holder,
             boot: boot.to_owned(),
             keeper,
@@ -144,6 +148,10 @@ impl Store {
         if store.lineage.is_empty() {
             store.lineage = crate::clock::now().wall.0.to_string();
         }
+        let path = births_path(folder);
+        let of_before = || matches!(found, Found::Estate(_)).then(|| Births::open(&path).ok()).flatten();
+        // A folder that takes none was told of already.
+        store.births = of_before().or_else(|| Births::create(&path).ok()).map(Arc::new);
         store.give();
         (store, found)
     }
@@ -157,6 +165,11 @@ impl Store {
             Some(reading) => understand(&reading.values(), boot, 0, (None, None)).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Where children note that they were born; those of the daemon before are there when it is gone on with.
+    pub(crate) fn births(&self) -> Option<Arc<Births>> {
+        self.births.clone()
     }
 
     /// What all runs belong to that are numbered without a repetition.
@@ -239,6 +252,7 @@ impl Store {
         self.records = None;
         // Not there: just as well.
         let _ = std::fs::remove_file(file::path(folder));
+        let _ = std::fs::remove_file(births_path(folder));
         self.holder.forget(Key::RECORDS);
     }
 
@@ -256,6 +270,11 @@ impl Store {
             Err(e) => self.complain(&supers_os::error_text(&e)),
         }
     }
+}
+
+/// Where the children of this runtime folder note their births.
+fn births_path(folder: &Path) -> PathBuf {
+    folder.join("births")
 }
 
 /// Makes sense of what was read. `None` when it is of another boot, or all was over.

@@ -6,6 +6,7 @@
 
 use super::plan::{CgroupJoin, Creds, Plan, Session};
 use super::stage::Failure;
+use crate::births::Notebook;
 use crate::keeper_proto::{self, GIFTS};
 use crate::signals::set_disposition;
 use std::convert::Infallible;
@@ -59,7 +60,14 @@ fn become_program(image: &mut Image<'_>) -> Result<Infallible, Failure> {
     let plan = image.plan;
     // SAFETY: takes no arguments and cannot fail.
     let pid = unsafe { libc::syscall(libc::SYS_getpid) };
-    report(plan, pid)?;
+    if let Some(birth) = plan.birth {
+        birth.note(pid);
+    }
+    if let Err(failure) = report(plan, pid) {
+        // Nobody will hear of it otherwise.
+        plan.birth.into_iter().for_each(Notebook::strike);
+        return Err(failure);
+    }
     session(plan.session)?;
     files(image)?;
     if let Some(join) = &plan.cgroup {

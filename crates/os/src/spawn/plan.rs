@@ -1,5 +1,6 @@
 //! What a new process shall look like, as values.
 
+use crate::births::Notebook;
 use crate::keeper_proto::GIFTS;
 use crate::strays::Tag;
 use std::ffi::{CString, c_char};
@@ -10,7 +11,7 @@ use supers_core::ids::Pid;
 use supers_core::spec::Limit;
 
 /// Everything the child does between its birth and its program. The order in which it does it is that
-/// of supervisor-contract 6: report, session, descriptors, control group, limits, ids, directory, exec.
+/// of supervisor-contract 6: birth, report, session, descriptors, control group, limits, ids, directory, exec.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Path of the program; it is not looked up.
@@ -48,7 +49,9 @@ pub struct Plan {
     pub no_new_privileges: bool,
     /// SIGPIPE is ignored in the program; all other signals always have their default action.
     pub ignore_sigpipe: bool,
-    /// The child's first act is to tell the keeper which run it is.
+    /// The child's first act is to note that it was born.
+    pub birth: Option<Notebook>,
+    /// The next is to tell the keeper which run it is.
     pub report: Option<Report>,
     /// How it is kept together with all that it will start.
     pub cgroup: Option<CgroupJoin>,
@@ -140,6 +143,7 @@ impl Plan {
             oom_score_adj: None,
             no_new_privileges: false,
             ignore_sigpipe: false,
+            birth: None,
             report: None,
             cgroup: None,
         }
