@@ -15,6 +15,7 @@ pub mod bus;
 pub mod clock;
 pub mod contain;
 mod deeds;
+mod ends;
 pub mod engine;
 pub mod environ;
 pub mod failpoint;

@@ -9,7 +9,7 @@ use super::listen::{self, Doors, Shelf};
 use super::rebind::Rebinder;
 use super::surroundings::{
     SOFT_FILES, become_user, clean_auto_logs, have_room, leave_the_terminals_place, main_log, own_output,
-    raise_limits, write_pid_files,
+    raise_limits, what_has_a_name, write_pid_files,
 };
 use super::{EXIT_USAGE, complain, speaks_as_ancestor};
 use crate::world::World;
@@ -157,12 +157,6 @@ impl Last {
             }
         }
     }
-}
-
-/// What a keeper is to hold when nothing can be had from the one before.
-fn what_has_a_name(places: &Places) -> Vec<(u64, OwnedFd)> {
-    let records = process::open_own(&places.runtime.join("records"), false);
-    records.into_iter().map(|file| (Key::RECORDS.0, file.into())).collect()
 }
 
 /// What is left to the keeper that this process becomes.

@@ -14,6 +14,7 @@ use supers_core::spec::Resource;
 use supers_engine::logs::mainlog::{Level, MainLog};
 use supers_engine::logs::{self, SyslogConfig};
 use supers_engine::{FileLimits, clock};
+use supers_os::keeper_proto::Key;
 use supers_os::{process, users};
 
 /// Default of `minfds`.
@@ -40,6 +41,12 @@ pub(super) fn become_user(settings: &Settings, places: &Places) -> Result<Option
         .and_then(|()| process::become_user(user.uid, user.gid, &groups))
         .map_err(|e| Stop::io(&format!("cannot become user {name}"), &e))?;
     Ok(Some(user.uid))
+}
+
+/// What a keeper is to hold when nothing can be had from the one before.
+pub(super) fn what_has_a_name(places: &Places) -> Vec<(u64, OwnedFd)> {
+    let records = process::open_own(&places.runtime.join("records"), false);
+    records.into_iter().map(|file| (Key::RECORDS.0, file.into())).collect()
 }
 
 /// The keeper may hold more descriptors than we may have; a table that grows beside threads keeps them waiting 10 ms.

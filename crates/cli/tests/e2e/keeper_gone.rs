@@ -196,10 +196,7 @@ fn a_daemon_that_cannot_start_takes_its_place() {
     w.env("SUPERS_FAILPOINT_FILE", &w.path("failpoint").display().to_string());
     let (door, a) = (w.path("door"), noted(&w, "a", "print up wait"));
     let actor = w.actor().display().to_string();
-    w.ini(&format!(
-        "[unix_http_server]\nfile={}\n[program:a]\ncommand={actor} {a}\n",
-        door.display()
-    ));
+    w.ini(&format!("[unix_http_server]\nfile={}\n[program:a]\ncommand={actor} {a}\n", door.display()));
     w.superd();
     w.until_fact("it noted its pid", || (living(&w, "pids-a").len() == 1).then_some(()));
     let before = w.until("a runs", |s| s.state("a") == "RUNNING");
