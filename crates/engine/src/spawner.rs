@@ -18,6 +18,7 @@ use bstr::BString;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
@@ -138,7 +139,16 @@ impl Drop for Spawner {
     }
 }
 
+/// The thread's number; 0 before it runs.
+static THREAD: AtomicI32 = AtomicI32::new(0);
+
+/// The number of the spawn thread, which lives as long as this process.
+pub(crate) fn thread() -> Option<i32> {
+    Some(THREAD.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
+}
+
 fn run(setup: &Setup, line: &Line<Request>, done: &mpsc::Sender<Done>) {
+    THREAD.store(supers_os::process::thread_id(), Ordering::Relaxed);
     while let Some(request) = line.take() {
         // Of our own children the thread that began one would be the parent, whose end some ask to be told.
         let wave = Wave::of(&request).filter(|_| setup.method == Method::Keeper);

@@ -36,6 +36,8 @@ const OTHER_PROGRAM: &CStr = c"/proc/self/fd/5";
 pub(crate) struct Daemon {
     pub child: Child,
     pub socket: OwnedFd,
+    /// A thread of it that lives as long as it does.
+    pub pulse: Option<OwnedFd>,
     /// The socket was full; nothing is sent until it has room.
     pub full: bool,
 }
@@ -142,10 +144,12 @@ impl Launcher {
 
     /// Starts this program as a daemon on standby, to look at these records.
     pub(crate) fn stand_by(&mut self, binary: &OwnedFd, records: Option<BorrowedFd<'_>>) -> Option<Daemon> {
-        self.launch(Some(binary.as_raw_fd()), |socket| match records {
-            Some(records) => keeper_proto::tell_daemon_fd(socket, &ToDaemon::Prepare, records),
-            None => keeper_proto::tell_daemon(socket, &ToDaemon::Prepare),
-        })
+        self.launch(Some(binary.as_raw_fd()), |socket| wait_with(socket, records))
+    }
+
+    /// Starts the program of the present daemon, which is dying.
+    pub(crate) fn start_ahead(&mut self, records: Option<BorrowedFd<'_>>) -> Option<Daemon> {
+        self.launch(self.binary.as_ref().map(AsRawFd::as_raw_fd), |socket| wait_with(socket, records))
     }
 
     /// The one on standby is the daemon from now on.
@@ -190,7 +194,7 @@ impl Launcher {
         };
         prepared.replace_extra(0, theirs.as_raw_fd());
         match prepared.start(Method::Own) {
-            Ok(child) => Some(Daemon { child, socket: ours, full: false }),
+            Ok(child) => Some(Daemon { child, socket: ours, pulse: None, full: false }),
             Err(Failure { stage, errno, .. }) => {
                 let program = self.plan.argv.first().map(|name| name.to_bytes()).unwrap_or_default();
                 let program = program.escape_ascii();
@@ -198,6 +202,14 @@ impl Launcher {
                 None
             }
         }
+    }
+}
+
+/// The first word to one that is to look at these records and wait.
+fn wait_with(socket: BorrowedFd<'_>, records: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    match records {
+        Some(records) => keeper_proto::tell_daemon_fd(socket, &ToDaemon::Prepare, records),
+        None => keeper_proto::tell_daemon(socket, &ToDaemon::Prepare),
     }
 }
 

@@ -26,6 +26,7 @@ const SIGNALS: u64 = 1;
 pub(crate) const SOCKET: u64 = 2;
 pub(crate) const DAEMON: u64 = 3;
 pub(crate) const STANDBY: u64 = 4;
+pub(crate) const PULSE: u64 = 5;
 
 /// What the keeper is given.
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ pub struct Setup {
 
 /// A daemon that has been replaced, and is not reaped yet.
 #[derive(Debug)]
-struct Departed {
+pub(crate) struct Departed {
     pid: Pid,
     /// That was arranged: it waits for the end of this socket before it ends. To clear away what it has takes the
     /// kernel milliseconds of a core, which the next daemon needs until it is ready.
@@ -93,7 +94,7 @@ pub struct Keeper {
     pub(crate) prepared: Option<Became>,
     /// The number of its question.
     pub(crate) asked_for: u64,
-    departed: Option<Departed>,
+    pub(crate) departed: Option<Departed>,
     /// Until then no passenger finds room.
     pub(crate) crowded: Option<Mono>,
     /// The code that the daemon named for the end.
@@ -203,7 +204,7 @@ impl Keeper {
             return Some(code);
         }
         self.speak();
-        let mut events = [Event::default(); 4];
+        let mut events = [Event::default(); 5];
         let n = match self.epoll.wait(&mut events, self.time_left()) {
             Ok(n) => n,
             Err(e) => {
@@ -223,6 +224,7 @@ impl Keeper {
                 }
                 DAEMON => ended = true,
                 STANDBY => self.hear_standby(),
+                PULSE => self.start_ahead(),
                 _ => {}
             }
         }
@@ -283,8 +285,13 @@ impl Keeper {
     }
 
     pub(crate) fn start_daemon(&mut self, now: Mono) -> Option<i32> {
-        self.dismiss_standby();
         self.clean_the_slate();
+        if self.promote_ahead() {
+            return None;
+        }
+        self.dismiss_standby();
+        // Nobody asked this one.
+        self.prepared = None;
         match self.launcher.start(now) {
             Some(daemon) => {
                 self.watch(daemon);

@@ -58,6 +58,7 @@ impl Keeper {
                 (self.listing, self.fetching, self.piles) = (true, Some(0), true);
             }
             ToKeeper::Prepare { number } => self.prepare(passenger, number),
+            ToKeeper::Pulse { thread } => self.mind(thread),
             // Said by one on standby only.
             ToKeeper::Prepared => {}
             ToKeeper::Upgrade => match passenger {

@@ -23,7 +23,7 @@ use runner::World;
 /// Name, the runner's side, the daemon's side.
 type Scenario = (&'static str, fn(&mut World), fn(&mut daemon::Daemon));
 
-const SCENARIOS: [Scenario; 30] = [
+const SCENARIOS: [Scenario; 32] = [
     ("exit_is_told_and_kept", runner::ends_with::<0>, daemon::exit_is_told_and_kept),
     ("a_settled_process_is_reaped_unheard", runner::ends_with::<0>, daemon::settled_early),
     ("a_storm_is_told_completely", runner::ends_with::<0>, daemon::storm),
@@ -53,6 +53,8 @@ const SCENARIOS: [Scenario; 30] = [
     ("one_on_standby_can_be_dismissed", standby::see_dismissed, standby::dismissed),
     ("a_crash_dismisses_the_one_on_standby", standby::see_crash, standby::crash),
     ("a_keeper_answers_before_it_becomes_the_new_program", standby::see_late, standby::late),
+    ("the_next_is_started_before_a_killed_daemon_is_gone", standby::see_ahead, standby::ahead),
+    ("a_thread_that_ends_alone_means_nothing", runner::ends_with::<12>, standby::alone),
     ("a_launcher_is_released", runner::released, daemon::released),
 ];
 

@@ -177,6 +177,12 @@ pub enum ToKeeper {
         /// Let go of the terminal as well.
         detach: bool,
     },
+    /// When this thread of the daemon ends, the daemon is dying: the next one may be started, and told when all of this
+    /// one is gone. A keeper that does not know the word starts it then.
+    Pulse {
+        /// Its number.
+        thread: i32,
+    },
     /// The daemon is about to end on purpose; the keeper ends with this code after it.
     Final {
         /// Exit code, 0 to 255.
@@ -349,6 +355,7 @@ impl ToKeeper {
             ToKeeper::Inherit => (36, 0, 0),
             ToKeeper::Prepare { number } => (37, 0, number),
             ToKeeper::Prepared => (38, 0, 0),
+            ToKeeper::Pulse { thread } => (39, thread, 0),
         };
         Wire { kind, a, b, ..Wire::default() }.pack()
     }
@@ -371,6 +378,7 @@ impl ToKeeper {
             36 => ToKeeper::Inherit,
             37 => ToKeeper::Prepare { number: b },
             38 => ToKeeper::Prepared,
+            39 => ToKeeper::Pulse { thread: a },
             _ => return None,
         })
     }

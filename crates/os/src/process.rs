@@ -409,6 +409,19 @@ pub fn is_exiting(pid: i32) -> bool {
     stat_field(pid, 9).is_ok_and(|flags| flags & EXITING != 0)
 }
 
+/// True when this process is ending, or is to: some of its threads may run on for a moment. Allocates nothing.
+pub fn is_dying(pid: i32) -> bool {
+    /// The bit of SIGKILL among pending signals.
+    const KILLED: u64 = 1 << 8;
+    is_exiting(pid) || stat_field(pid, 31).is_ok_and(|pending| pending & KILLED != 0)
+}
+
+/// The calling thread's number, which the kernel gives from the same range as those of processes.
+pub fn thread_id() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
+
 /// Longer than any stat line.
 const STAT: usize = 1024;
 

@@ -119,6 +119,20 @@ pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The same for one thread of a process, which need not be its first: readable when that has ended. Since Linux 6.9.
+///
+/// # Errors
+/// An older kernel, or no such thread.
+pub fn pidfd_of_thread(thread: i32) -> io::Result<OwnedFd> {
+    /// The kernel's PIDFD_THREAD.
+    const THREAD: i32 = libc::O_EXCL;
+    // SAFETY: plain numbers.
+    let fd = check_long(unsafe { libc::syscall(libc::SYS_pidfd_open, thread, THREAD) })?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: a fresh descriptor (the kernel makes it close-on-exec) that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// As much of the kernel's `struct pidfd_info` as its first version had.
 #[repr(C)]
 #[derive(Default)]

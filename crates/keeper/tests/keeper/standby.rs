@@ -14,7 +14,6 @@ const STANDBY: &str = "on standby";
 
 /// What one on standby does in every scenario.
 pub(crate) fn prepare(socket: &OwnedFd, records: Option<OwnedFd>) {
-    assert!(is_new(process::pid()));
     let mut text = String::new();
     File::from(records.expect("records")).read_to_string(&mut text).unwrap();
     assert_eq!(text, "records");
@@ -23,12 +22,17 @@ pub(crate) fn prepare(socket: &OwnedFd, records: Option<OwnedFd>) {
 }
 
 impl Daemon {
-    /// Has a program on standby, with records to look at; they can be read once.
-    fn stand_by(&self, program: &File, became: Standby) {
+    /// They can be read once.
+    fn store_records(&self) {
         let (read, mut write) = io::pipe().unwrap();
         write.write_all(b"records").unwrap();
         drop(write);
         self.store(Key::RECORDS, read.as_fd());
+    }
+
+    /// Has a program on standby, with records to look at.
+    fn stand_by(&self, program: &File, became: Standby) {
+        self.store_records();
         self.give(ToKeeper::Prepare { number: 9 }, program.as_fd());
         assert_eq!(self.word(), ToDaemon::Prepared { standby: became, number: 9 });
     }
@@ -187,4 +191,61 @@ pub(crate) fn see_late(world: &mut World) {
     world.expect("took over");
     world.send("it did");
     assert_eq!(world.end(), 12);
+}
+
+/// A daemon is killed, and one of its threads is gone before its descriptors are closed.
+pub(crate) fn ahead(daemon: &mut Daemon) {
+    println!("life {}", daemon.starts);
+    if daemon.starts == 1 {
+        daemon.store_records();
+        process::raise_nofile_to_hard().unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let many: Vec<File> = (0..2000).map(|_| null.try_clone().unwrap()).collect();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            tell.send(process::thread_id()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+        daemon.say(ToKeeper::Ready { detach: false });
+        daemon.say(ToKeeper::Pulse { thread: told.recv().unwrap() });
+        // The answer says that the keeper has heard it.
+        daemon.list();
+        die();
+        drop(many);
+    }
+    assert_eq!(daemon.starts, 2);
+    daemon.code = 12;
+}
+
+pub(crate) fn see_ahead(world: &mut World) {
+    world.expect("life 1");
+    world.died("ended unexpectedly: terminated by SIGKILL");
+    if reap::pidfd_of_thread(process::thread_id()).is_ok() {
+        world.expect(STANDBY);
+    }
+    world.expect("life 2");
+    assert_eq!(world.end(), 12);
+}
+
+/// The thread ends alone: that means nothing.
+pub(crate) fn alone(daemon: &mut Daemon) {
+    println!("life {}", daemon.starts);
+    let thread = std::thread::spawn(process::thread_id);
+    daemon.say(ToKeeper::Ready { detach: false });
+    daemon.say(ToKeeper::Pulse { thread: thread.join().unwrap() });
+    let (tell, told) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        tell.send(process::thread_id()).unwrap();
+        let _ = ended.recv();
+    });
+    daemon.say(ToKeeper::Pulse { thread: told.recv().unwrap() });
+    daemon.list();
+    drop(end);
+    thread.join().unwrap();
+    daemon.list();
+    assert_eq!(children_of(daemon.keeper), [process::pid()]);
+    daemon.code = 12;
 }

@@ -44,6 +44,7 @@ fn every_message_comes_back_as_it_was() {
         ToKeeper::Inherit,
         ToKeeper::Prepare { number: 1 << 40 },
         ToKeeper::Prepared,
+        ToKeeper::Pulse { thread: 77 },
     ];
     for m in heard {
         assert_eq!(ToKeeper::decode(&m.encode()), Some(m));

@@ -34,6 +34,10 @@ pub(super) fn posix_spawn(prepared: &mut Prepared<'_>, method: Method) -> Result
         )
     };
     done(Stage::Exec, errno)?;
+    if let Some(birth) = prepared.plan.birth {
+        // A moment later than the child would have done it.
+        birth.note(pid.into());
+    }
     let pid = Pid(pid);
     // Our own unreaped child: the number cannot have been given to another process.
     let pidfd =
