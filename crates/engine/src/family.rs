@@ -124,7 +124,7 @@ impl Ready {
         if let Some(socket) = self.socket.take() {
             let ready = ToKeeper::Ready { detach: self.detach };
             let _ = insist(socket.as_fd(), |socket| keeper_proto::send(socket, &ready));
-            if let Some(thread) = crate::spawner::thread() {
+            for thread in crate::pulse::threads() {
                 let pulse = ToKeeper::Pulse { thread };
                 let _ = insist(socket.as_fd(), |socket| keeper_proto::send(socket, &pulse));
             }

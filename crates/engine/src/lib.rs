@@ -33,6 +33,7 @@ mod news;
 mod orders;
 mod present;
 mod publish;
+mod pulse;
 mod recognise;
 mod shared;
 mod sources;

@@ -12,13 +12,13 @@ use crate::failpoint::hit;
 use crate::held::Holder;
 use crate::line::Line;
 use crate::logs::{Logs, Streams};
+use crate::pulse;
 use crate::unexecuted;
 use crate::wave::{self, Wave};
 use bstr::BString;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use supers_core::exit::{Stage, StartError};
 use supers_core::ids::{Pid, RunId, UnitId};
 use supers_core::proc::Exe;
@@ -139,16 +139,8 @@ impl Drop for Spawner {
     }
 }
 
-/// The thread's number; 0 before it runs.
-static THREAD: AtomicI32 = AtomicI32::new(0);
-
-/// The number of the spawn thread, which lives as long as this process.
-pub(crate) fn thread() -> Option<i32> {
-    Some(THREAD.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
-}
-
 fn run(setup: &Setup, line: &Line<Request>, done: &mpsc::Sender<Done>) {
-    THREAD.store(supers_os::process::thread_id(), Ordering::Relaxed);
+    pulse::is_here();
     while let Some(request) = line.take() {
         // Of our own children the thread that began one would be the parent, whose end some ask to be told.
         let wave = Wave::of(&request).filter(|_| setup.method == Method::Keeper);

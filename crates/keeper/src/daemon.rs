@@ -36,8 +36,8 @@ const OTHER_PROGRAM: &CStr = c"/proc/self/fd/5";
 pub(crate) struct Daemon {
     pub child: Child,
     pub socket: OwnedFd,
-    /// A thread of it that lives as long as it does.
-    pub pulse: Option<OwnedFd>,
+    /// Threads of it that live as long as it does.
+    pub pulses: [Option<OwnedFd>; 2],
     /// The socket was full; nothing is sent until it has room.
     pub full: bool,
 }
@@ -194,7 +194,7 @@ impl Launcher {
         };
         prepared.replace_extra(0, theirs.as_raw_fd());
         match prepared.start(Method::Own) {
-            Ok(child) => Some(Daemon { child, socket: ours, pulse: None, full: false }),
+            Ok(child) => Some(Daemon { child, socket: ours, pulses: [None, None], full: false }),
             Err(Failure { stage, errno, .. }) => {
                 let program = self.plan.argv.first().map(|name| name.to_bytes()).unwrap_or_default();
                 let program = program.escape_ascii();

@@ -144,7 +144,7 @@ impl Estate<'_> {
                 list.push(Record { tag, a: fd.as_raw_fd(), ..none })?;
             }
         }
-        if let Some(Daemon { child, socket, pulse: _, full: _ }) = self.daemon {
+        if let Some(Daemon { child, socket, pulses: _, full: _ }) = self.daemon {
             let (c, d) = (child.pidfd.as_raw_fd(), socket.as_raw_fd());
             list.push(Record { tag: tag::DAEMON, a: child.pid.0, b: 0, c, d })?;
         }
@@ -355,7 +355,8 @@ impl Inherited {
             tag::UPGRADE => self.upgrade = Some(process::adopt_fd(a)?),
             tag::DAEMON => {
                 let child = Child { pid: Pid(a), pidfd: process::adopt_fd(c)? };
-                self.daemon = Some(Daemon { child, socket: process::adopt_fd(d)?, pulse: None, full: false });
+                self.daemon =
+                    Some(Daemon { child, socket: process::adopt_fd(d)?, pulses: [None, None], full: false });
             }
             tag::FILES => self.before.files = Some(b),
             tag::OOM => self.before.oom = Some(a),
@@ -413,7 +414,7 @@ mod tests {
         let held: Vec<Held> = (0..300).map(|key| Held { key, fd: pipe_end() }).collect();
         let runs: Vec<Run> = (1..=1000).map(|n| Run::of(Pid(n), u64::MAX, n & 15)).collect();
         let child = Child { pid: Pid(77), pidfd: pipe_end() };
-        let daemon = Daemon { child, socket: pipe_end(), pulse: None, full: true };
+        let daemon = Daemon { child, socket: pipe_end(), pulses: [None, None], full: true };
         let [lock, ready, words, upgrade] = [(); 4].map(|()| pipe_end());
         let mut waiting = Waiting::new();
         waiting.add(Signal::TERM, 5);

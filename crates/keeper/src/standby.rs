@@ -65,20 +65,19 @@ impl Keeper {
         let Some(daemon) = &mut self.daemon else { return };
         // A kernel that cannot tell: the next daemon is started when this one has let go of its socket.
         let Ok(pulse) = reap::pidfd_of_thread(thread) else { return };
+        let Some(place) = daemon.pulses.iter_mut().find(|place| place.is_none()) else { return };
         if self.epoll.add(pulse.as_fd(), PULSE, Interest::ReadOnce).is_ok() {
-            daemon.pulse = Some(pulse);
+            *place = Some(pulse);
         }
     }
 
-    /// That thread has ended. If the daemon was killed the next one need not wait until all its descriptors are
+    /// Such a thread has ended. If the daemon was killed the next one need not wait until all its descriptors are
     /// closed: it begins, looks at the records, and gets its Hello then. Until then something of the daemon may still
     /// be writing.
     pub(crate) fn start_ahead(&mut self) {
         // It may have said that this is its end.
         self.hear();
-        let Some(daemon) = &mut self.daemon else { return };
-        drop(daemon.pulse.take());
-        let pid = daemon.child.pid;
+        let Some(pid) = self.daemon.as_ref().map(|daemon| daemon.child.pid) else { return };
         let is_last =
             self.last.is_some() || self.again || self.upgrade.is_some() || self.launcher.trial.is_some();
         let busy = self.standby.is_some() || self.departed.is_some() || self.start_at.is_some();

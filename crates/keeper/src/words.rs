@@ -7,12 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-/// A sentence on standard error, if that takes it without waiting. Allocates nothing.
+/// A sentence on standard error, if that takes it without waiting; in one piece, since others write there too. Allocates
+/// nothing.
 pub(crate) fn complain(text: Arguments<'_>) {
     let mut stderr = std::io::stderr();
     if let Ok(true) = supers_os::poll::wait_writable(stderr.as_fd(), Some(Duration::ZERO)) {
+        let mut line = Short::<512>::of(format_args!("super-keeper: {text}"));
+        line.end_line();
         // Nobody is left to be told of an error here.
-        let _ = writeln!(stderr, "super-keeper: {text}");
+        let _ = stderr.write_all(line.bytes());
     }
 }
 
@@ -27,6 +30,12 @@ impl<const N: usize> Short<N> {
         let mut short = Short { bytes: [0; N], used: 0 };
         let _ = short.write_fmt(text);
         short
+    }
+
+    /// Also of one that was cut.
+    fn end_line(&mut self) {
+        self.used = self.used.min(N - 1);
+        let _ = self.write_str("\n");
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -80,6 +89,15 @@ impl LastWords {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_ends_whether_it_was_cut_or_not() {
+        for (text, line) in [("ab", "ab\n"), ("abc", "abc\n"), ("abcd", "abc\n"), ("abcdef", "abc\n")] {
+            let mut short = Short::<4>::of(format_args!("{text}"));
+            short.end_line();
+            assert_eq!(short.bytes(), line.as_bytes());
+        }
+    }
 
     #[test]
     fn the_last_sentence_is_there_and_a_long_one_is_cut() {

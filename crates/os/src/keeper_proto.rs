@@ -177,7 +177,7 @@ pub enum ToKeeper {
         /// Let go of the terminal as well.
         detach: bool,
     },
-    /// When this thread of the daemon ends, the daemon is dying: the next one may be started, and told when all of this
+    /// When this thread of the daemon ends (there can be two), the daemon is dying: the next one may be started, and told when all of this
     /// one is gone. A keeper that does not know the word starts it then.
     Pulse {
         /// Its number.

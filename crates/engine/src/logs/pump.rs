@@ -160,6 +160,7 @@ pub(super) fn spawn(
 
 impl Pump {
     fn run(mut self) {
+        crate::pulse::is_here();
         let shared = Arc::clone(&self.tools.shared);
         // Also when this thread should panic: nobody is to wait for an answer then.
         let _ended = Ended(shared);

@@ -76,6 +76,11 @@ pub(crate) fn see_good(world: &mut World) {
 /// That it will not be there is told as well, and the daemon is none the worse.
 pub(crate) fn dying(daemon: &mut Daemon) {
     daemon.stand_by(&program(b"#!/bin/sh\nexit 4\n"), Standby::Ended);
+    // There is room for another when it is reaped.
+    while children(daemon.keeper) > 1 {
+        daemon.list();
+    }
+    daemon.list();
     daemon.stand_by(&program(b"no program"), Standby::None);
     daemon.code = 12;
 }
@@ -201,21 +206,26 @@ pub(crate) fn ahead(daemon: &mut Daemon) {
         process::raise_nofile_to_hard().unwrap();
         let null = File::open("/dev/null").unwrap();
         let many: Vec<File> = (0..2000).map(|_| null.try_clone().unwrap()).collect();
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            tell.send(process::thread_id()).unwrap();
-            loop {
-                std::thread::park();
-            }
-        });
         daemon.say(ToKeeper::Ready { detach: false });
-        daemon.say(ToKeeper::Pulse { thread: told.recv().unwrap() });
+        for _ in 0..2 {
+            let (tell, told) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                tell.send(process::thread_id()).unwrap();
+                loop {
+                    std::thread::park();
+                }
+            });
+            daemon.say(ToKeeper::Pulse { thread: told.recv().unwrap() });
+        }
         // The answer says that the keeper has heard it.
         daemon.list();
         die();
         drop(many);
     }
     assert_eq!(daemon.starts, 2);
+    // Until the runner has read that the keeper reaped the first.
+    let mut word = String::new();
+    io::stdin().read_line(&mut word).unwrap();
     daemon.code = 12;
 }
 
@@ -226,6 +236,7 @@ pub(crate) fn see_ahead(world: &mut World) {
         world.expect(STANDBY);
     }
     world.expect("life 2");
+    world.send("go on");
     assert_eq!(world.end(), 12);
 }
 
